@@ -1,0 +1,8 @@
+// Package encrypt is the room where plain bytes become sealed bytes: the
+// [Encryptor] contract, keys and key rings.
+//
+// What is sealed is bound to what it belongs to. Every call takes a binding, and
+// the key in use is derived from the configured key and that binding, so sealed
+// bytes that were moved elsewhere do not open. The package knows nothing of
+// sessions, stores or HTTP.
+package encrypt

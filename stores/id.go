@@ -1,0 +1,101 @@
+package stores
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+const (
+	idSize  = 24 // bytes: 192 bits, far over the 64 bits of entropy that OWASP's session cheat sheet asks for
+	keySize = 24
+
+	idChars = 32 // base64url characters of an ID
+)
+
+// keyDomain separates this use of SHA-256 from every other.
+const keyDomain = "bulla store key 1\x00"
+
+// ID names one session and is the secret that logs its holder in: 24 bytes
+// from crypto/rand. Only the client keeps it; stores and logs see its [Key].
+//
+// Formatting, logging, and marshalling an ID as JSON or text give the key, so
+// that a stray %v cannot put a login into a log. The secret stands behind a
+// pointer because fmt prints unexported fields of an enclosing struct without
+// asking their methods; a pointer it prints as an address.
+//
+// The zero ID names no session. IDs are immutable and safe for concurrent use.
+// Compare them with [ID.Equal], not with ==.
+type ID struct {
+	secret *[idSize]byte
+}
+
+// NewID draws a new ID from crypto/rand.
+func NewID() ID {
+	id := ID{new([idSize]byte)}
+	rand.Read(id.secret[:]) // never fails: crypto/rand aborts the program instead
+	return id
+}
+
+// IsZero tells whether id names no session.
+func (id ID) IsZero() bool { return id.secret == nil }
+
+// Equal compares in constant time. Two zero IDs are equal.
+func (id ID) Equal(other ID) bool {
+	if id.IsZero() || other.IsZero() {
+		return id.IsZero() && other.IsZero()
+	}
+	return subtle.ConstantTimeCompare(id.secret[:], other.secret[:]) == 1
+}
+
+// AppendSecret appends the 24 secret bytes to dst. Who holds them is logged in
+// as the session's user: they belong into a key derivation or a MAC, never
+// into a log, an error or a database. The zero ID appends nothing.
+func (id ID) AppendSecret(dst []byte) []byte {
+	if id.IsZero() {
+		return dst
+	}
+	return append(dst, id.secret[:]...)
+}
+
+// Key returns the one-way hash under which stores keep the session and which
+// logs may show. The zero ID has the zero Key.
+func (id ID) Key() Key {
+	var k Key
+	if id.IsZero() {
+		return k
+	}
+	var buf [len(keyDomain) + idSize]byte
+	copy(buf[:], keyDomain)
+	copy(buf[len(keyDomain):], id.secret[:])
+	sum := sha256.Sum256(buf[:])
+	copy(k[:], sum[:])
+	return k
+}
+
+// String returns the text of the ID's [Key].
+func (id ID) String() string { return id.Key().String() }
+
+// Format writes the text of the ID's [Key], whatever the verb.
+func (id ID) Format(f fmt.State, _ rune) { io.WriteString(f, id.String()) }
+
+// LogValue gives slog the text of the ID's [Key].
+func (id ID) LogValue() slog.Value { return slog.StringValue(id.String()) }
+
+// MarshalText returns the text of the ID's [Key]; encoding/json uses it too.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// Key is the SHA-256 hash of an [ID] under a domain of its own, cut to 24
+// bytes. It finds a record in a store and names a session in a log; nobody can
+// log in with it. Keys are comparable.
+type Key [keySize]byte
+
+// String returns the 32 base64url characters of k.
+func (k Key) String() string { return base64.RawURLEncoding.EncodeToString(k[:]) }
+
+// MarshalText returns the same as [Key.String].
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

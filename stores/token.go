@@ -1,0 +1,136 @@
+package stores
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+const (
+	// MACSize is the length in bytes of the MAC that may follow an ID.
+	MACSize = 16
+
+	signedChars = 54 // base64url characters of an ID and its MAC, 40 bytes
+)
+
+// encoding is the only base64 of a token. Strict refuses characters whose
+// unused bits are set; without it several texts would mean one token.
+var encoding = base64.RawURLEncoding.Strict()
+
+// Token is what the client sends: the ID and, where the record or a copy of it
+// travels in the cookie, a payload.
+//
+// Nothing in a Token is trusted because it is there. The ID counts if a store
+// has a record under it or if the payload opens under it; the payload counts
+// only after it opens.
+//
+// A Token formats and logs as its ID does. Its copies share the Binding, which
+// nobody may change.
+type Token struct {
+	ID ID
+
+	// Payload is unpadded base64url text; empty where the client holds only
+	// the ID. See [Token.DecodePayload].
+	Payload string
+
+	// Binding says what this token's record belongs to: application, cookie
+	// name and ID, each length-prefixed. The manager sets it for Load and
+	// Save. A store that authenticates what the client holds must cover it;
+	// the others ignore it.
+	Binding []byte
+}
+
+// ParseToken reads a cookie's value. The grammar is
+//
+//	value   = head [ "." payload ]
+//	head    = 32 base64url characters: the ID
+//	        | 54 base64url characters: the ID and a MAC of 16 bytes
+//	payload = 1 or more base64url characters
+//
+// in unpadded base64url (RFC 4648, section 5) with every unused bit zero, so
+// that one token has one spelling. mac is nil for the first form of head;
+// ParseToken does not verify it. Any other text is [ErrMalformed].
+func ParseToken(value string) (tok Token, mac []byte, err error) {
+	head, payload, dot := strings.Cut(value, ".")
+	if dot && payload == "" {
+		return Token{}, nil, fmt.Errorf("%w: empty payload", ErrMalformed)
+	}
+	// Go's base64 decoder skips line ends; no other foreign character passes
+	// DecodePayload.
+	if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
+		return Token{}, nil, fmt.Errorf("%w: line end in a token", ErrMalformed)
+	}
+	if len(head) != idChars && len(head) != signedChars {
+		return Token{}, nil, fmt.Errorf("%w: the ID has %d characters", ErrMalformed, len(head))
+	}
+	var buf [idSize + MACSize]byte
+	n, err := encoding.Decode(buf[:], []byte(head))
+	if err != nil {
+		return Token{}, nil, fmt.Errorf("%w: the ID is not base64url", ErrMalformed)
+	}
+	tok = Token{ID: ID{new([idSize]byte)}, Payload: payload}
+	copy(tok.ID.secret[:], buf[:])
+	if n > idSize {
+		mac = append(mac, buf[idSize:n]...)
+	}
+	return tok, mac, nil
+}
+
+// DecodePayload returns the payload's bytes, or [ErrMalformed] where the text
+// is not the one spelling of any.
+func (t Token) DecodePayload() ([]byte, error) {
+	if strings.IndexByte(t.Payload, '\n') >= 0 || strings.IndexByte(t.Payload, '\r') >= 0 {
+		return nil, fmt.Errorf("%w: line end in a payload", ErrMalformed)
+	}
+	data, err := encoding.DecodeString(t.Payload)
+	if err != nil || len(data) == 0 {
+		return nil, fmt.Errorf("%w: the payload is not base64url", ErrMalformed)
+	}
+	return data, nil
+}
+
+// EncodePayload returns data as the text of a payload.
+func EncodePayload(data []byte) string { return encoding.EncodeToString(data) }
+
+// PayloadChars returns the number of characters that size bytes take in a
+// payload.
+func PayloadChars(size int) int { return encoding.EncodedLen(size) }
+
+// Value returns the text that [ParseToken] reads: what goes into the cookie
+// and nowhere else. mac is empty or [MACSize] bytes.
+func (t Token) Value(mac []byte) string {
+	head := make([]byte, 0, idSize+MACSize)
+	head = t.ID.AppendSecret(head)
+	head = append(head, mac...)
+	n := encoding.EncodedLen(len(head))
+	value := make([]byte, 0, n+1+len(t.Payload))
+	value = encoding.AppendEncode(value, head)
+	if t.Payload != "" {
+		value = append(value, '.')
+		value = append(value, t.Payload...)
+	}
+	return string(value)
+}
+
+// HeadChars returns the number of characters in front of the payload,
+// including the dot.
+func HeadChars(signed bool) int {
+	if signed {
+		return signedChars + 1
+	}
+	return idChars + 1
+}
+
+// String returns the text of the ID's [Key].
+func (t Token) String() string { return t.ID.String() }
+
+// Format writes the text of the ID's [Key], whatever the verb.
+func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
+
+// LogValue gives slog the text of the ID's [Key].
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MarshalText returns the text of the ID's [Key]; encoding/json uses it too.
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
