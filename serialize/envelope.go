@@ -1,0 +1,114 @@
+package serialize
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// Errors of records. They are wrapped; test them with errors.Is. Their text
+// never carries a name, a value or other content of the session.
+var (
+	// ErrMalformed: the bytes are not a record that [Join] wrote.
+	ErrMalformed = errors.New("serialize: malformed record")
+
+	// ErrInvalid: the [Envelope] can't be written. The fault is the caller's.
+	ErrInvalid = errors.New("serialize: invalid envelope")
+)
+
+// Envelope is one session's record: its metadata and its encoded values.
+type Envelope struct {
+	Metadata
+
+	// Values are sorted by Name, bytewise, without duplicates.
+	Values []Value
+}
+
+// Value is one encoded value.
+type Value struct {
+	Name string // 1 to 255 bytes
+	Data []byte // what a Serializer's Marshal returned; may be empty
+}
+
+// Metadata is what a record tells of its session. Times are kept to the
+// millisecond, rounded down; [Split] returns them in UTC. They lie between 1970
+// and 2262. The zero value of a field is "none" and takes no room in the
+// record; Created and Deadline are required.
+type Metadata struct {
+	// Created is when the session began.
+	Created time.Time
+
+	// Deadline is the session's absolute end, enforced on every load. It is
+	// not before Created.
+	Deadline time.Time
+
+	// Authenticated is when the session's user proved who they are; zero
+	// where that never happened. It may be before Created.
+	Authenticated time.Time
+
+	// Owner says whose session it is, in a form that only the manager reads.
+	Owner string
+
+	// Label is the application's own text for a list of sessions.
+	Label string
+
+	// Generation is raised by every save.
+	Generation uint64
+
+	// Idle is the idle lifetime in force when the record was saved; 0 is
+	// none. At least a millisecond, and kept to the millisecond.
+	Idle time.Duration
+
+	// Sealed is when the bytes were sealed. Only records and copies that the
+	// client holds have it: no store keeps an expiry for them.
+	Sealed time.Time
+
+	// Expires is the expiry of the server's record. Only cached copies have
+	// it.
+	Expires time.Time
+
+	// Revision is the revision of the server's record. Only cached copies
+	// have it.
+	Revision string
+
+	// Extra are the fields of later versions, sorted by Tag, without
+	// duplicates. They are kept and written back, so that an old process in
+	// a rolling deployment does not destroy what a new one wrote.
+	Extra []Field
+}
+
+// Field is one field of a later version.
+type Field struct {
+	Tag  byte // 8 or higher
+	Data []byte
+}
+
+// version is the first byte of every record.
+const version = 0x01
+
+// The tags of the fields that may be absent. A record has them in this order.
+const (
+	tagAuthenticated byte = 1 + iota
+	tagOwner
+	tagLabel
+	tagIdle
+	tagSealed
+	tagExpires
+	tagRevision
+
+	firstExtra
+)
+
+const (
+	maxName = 255 // bytes
+
+	// maxMillis is the longest Duration and the latest time, in 2262. Within
+	// it neither Time.Sub nor Time.UnixNano overflows, so that no record can
+	// turn an expiry into its opposite.
+	maxMillis = int64(math.MaxInt64 / time.Millisecond)
+)
+
+var (
+	earliest = time.UnixMilli(0)
+	latest   = time.UnixMilli(maxMillis)
+)

@@ -1,0 +1,219 @@
+package serialize
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Split takes a record apart. It fails with [ErrMalformed] on whatever [Join]
+// would not have written, so that one Envelope has one spelling: what Split
+// accepts, Join writes back byte for byte.
+//
+// The Data slices share memory with data, each with no capacity beyond its own
+// bytes; an empty one is not nil. The strings share none.
+func Split(data []byte) (Envelope, error) {
+	md, rest, err := splitMetadata(data)
+	if err != nil {
+		return Envelope{}, err
+	}
+	count, rest, err := cutUvarint(rest)
+	if err != nil {
+		return Envelope{}, err
+	}
+	// A value has at least a length, one byte of name, and a length.
+	if count > uint64(len(rest)/3) {
+		return Envelope{}, malformed("more values than bytes")
+	}
+
+	// Twice over the values: once to check them all and to add up their
+	// names, once to take them. So nothing is allocated for a bad record, and
+	// the names take one allocation together.
+	var (
+		name, value, last []byte
+		names             int
+	)
+	unread := rest
+	for range count {
+		if name, value, unread, err = cutValue(unread); err != nil {
+			return Envelope{}, err
+		}
+		if last != nil && bytes.Compare(last, name) >= 0 {
+			return Envelope{}, malformed("names out of order or twice")
+		}
+		last = name
+		names += len(name)
+	}
+	if len(unread) > 0 {
+		return Envelope{}, malformed("bytes after the last value")
+	}
+	env := Envelope{Metadata: md}
+	if count == 0 {
+		return env, nil
+	}
+
+	var text strings.Builder
+	text.Grow(names)
+	env.Values = make([]Value, count)
+	for i := range env.Values {
+		name, value, rest, _ = cutValue(rest) // checked above
+		start := text.Len()
+		text.Write(name)
+		env.Values[i] = Value{Name: text.String()[start:], Data: value}
+	}
+	return env, nil
+}
+
+func splitMetadata(data []byte) (md Metadata, rest []byte, err error) {
+	if len(data) == 0 {
+		return md, nil, malformed("empty")
+	}
+	if data[0] != version {
+		return md, nil, malformed("unknown version")
+	}
+	created, rest, err := cutUvarint(data[1:])
+	if err != nil {
+		return md, nil, err
+	}
+	lifetime, rest, err := cutUvarint(rest)
+	if err != nil {
+		return md, nil, err
+	}
+	if created > uint64(maxMillis) || lifetime > uint64(maxMillis)-created {
+		return md, nil, malformed("time out of range")
+	}
+	md.Created = time.UnixMilli(int64(created)).UTC()
+	md.Deadline = time.UnixMilli(int64(created + lifetime)).UTC()
+	if md.Generation, rest, err = cutUvarint(rest); err != nil {
+		return md, nil, err
+	}
+	fields, rest, err := cutSized(rest)
+	if err != nil {
+		return md, nil, err
+	}
+	return md, rest, splitFields(fields, &md, int64(created))
+}
+
+func splitFields(fields []byte, md *Metadata, created int64) error {
+	var last byte // 0 is no field's tag
+	for len(fields) > 0 {
+		tag := fields[0]
+		if tag <= last {
+			return malformed("fields out of order or twice")
+		}
+		last = tag
+		data, rest, err := cutSized(fields[1:])
+		if err != nil {
+			return err
+		}
+		fields = rest
+		if tag >= firstExtra {
+			md.Extra = append(md.Extra, Field{Tag: tag, Data: data})
+			continue
+		}
+		if len(data) == 0 {
+			return malformed("empty field")
+		}
+		switch tag {
+		case tagAuthenticated:
+			md.Authenticated, err = readTime(data, created)
+		case tagOwner:
+			md.Owner = string(data)
+		case tagLabel:
+			md.Label = string(data)
+		case tagIdle:
+			md.Idle, err = readIdle(data)
+		case tagSealed:
+			md.Sealed, err = readTime(data, created)
+		case tagExpires:
+			md.Expires, err = readTime(data, created)
+		case tagRevision:
+			md.Revision = string(data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readTime(data []byte, created int64) (time.Time, error) {
+	offset, n := binary.Varint(data)
+	if err := checkVarint(data, n); err != nil {
+		return time.Time{}, err
+	}
+	if n != len(data) {
+		return time.Time{}, malformed("bytes after a number")
+	}
+	if offset < -created || offset > maxMillis-created {
+		return time.Time{}, malformed("time out of range")
+	}
+	return time.UnixMilli(created + offset).UTC(), nil
+}
+
+func readIdle(data []byte) (time.Duration, error) {
+	ms, rest, err := cutUvarint(data)
+	if err != nil {
+		return 0, err
+	}
+	if len(rest) > 0 {
+		return 0, malformed("bytes after a number")
+	}
+	if ms == 0 || ms > uint64(maxMillis) {
+		return 0, malformed("idle lifetime out of range")
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+func cutValue(b []byte) (name, value, rest []byte, err error) {
+	if name, rest, err = cutSized(b); err != nil {
+		return nil, nil, nil, err
+	}
+	if len(name) == 0 || len(name) > maxName {
+		return nil, nil, nil, malformed("name empty or too long")
+	}
+	value, rest, err = cutSized(rest)
+	return name, value, rest, err
+}
+
+// cutSized cuts a length and as many bytes off b. The result has no capacity
+// beyond its bytes, so that appending to one value can't overwrite the next.
+func cutSized(b []byte) (data, rest []byte, err error) {
+	n, b, err := cutUvarint(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n > uint64(len(b)) {
+		return nil, nil, malformed("length beyond the end")
+	}
+	return b[:n:n], b[n:], nil
+}
+
+func cutUvarint(b []byte) (x uint64, rest []byte, err error) {
+	x, n := binary.Uvarint(b)
+	if err := checkVarint(b, n); err != nil {
+		return 0, nil, err
+	}
+	return x, b[n:], nil
+}
+
+// checkVarint judges what binary.Uvarint or binary.Varint said of b. They
+// accept numbers padded with zero bytes, which would give one record several
+// spellings.
+func checkVarint(b []byte, n int) error {
+	switch {
+	case n == 0:
+		return malformed("cut off")
+	case n < 0:
+		return malformed("number over 64 bits")
+	case n > 1 && b[n-1] == 0:
+		return malformed("number longer than needed")
+	}
+	return nil
+}
+
+func malformed(reason string) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, reason)
+}
