@@ -1,0 +1,118 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+)
+
+const (
+	// Browsers ignore a cookie whose name and value have more bytes together,
+	// and an attribute that is longer (RFC 6265bis, section 5.6).
+	maxCookieSize    = 4096
+	maxAttributeSize = 1024
+
+	// maxCandidates bounds what a request with many cookies of our name can
+	// cost.
+	maxCandidates = 4
+)
+
+// cookie is our cookie but for its value.
+type cookie struct {
+	name  string
+	attrs string // "; Path=/; HttpOnly; …", the same for setting and removing
+}
+
+func newCookie(c *config) (cookie, error) {
+	fail := func(format string, args ...any) (cookie, error) {
+		return cookie{}, fmt.Errorf("%w: %s", sessions.ErrConfig, fmt.Sprintf(format, args...))
+	}
+	path := c.cookiePath
+	if path == "" {
+		path = "/"
+	}
+	name := c.cookieName
+	if name == "" {
+		name = "__Host-session"
+		if c.insecureHTTP || path != "/" || c.cookieDomain != "" {
+			name = "session"
+		}
+	}
+	sameSite := c.sameSite
+	if sameSite == 0 {
+		sameSite = http.SameSiteLaxMode
+	}
+	// Browsers compare the prefixes without regard to case.
+	lower := strings.ToLower(name)
+	host, secure := strings.HasPrefix(lower, "__host-"), strings.HasPrefix(lower, "__secure-")
+	switch {
+	case (host || secure) && c.insecureHTTP:
+		return fail("WithCookieName(%q) has a prefix that needs Secure; leave WithInsecureHTTP out or choose a name without prefix", name)
+	case host && c.cookieDomain != "":
+		return fail("WithCookieName(%q) has a prefix that forbids WithCookieDomain; leave the domain out or choose another name", name)
+	case host && path != "/":
+		return fail("WithCookieName(%q) has a prefix that forbids WithCookiePath(%q); leave the path out or choose another name", name, path)
+	case sameSite != http.SameSiteLaxMode && sameSite != http.SameSiteStrictMode && sameSite != http.SameSiteNoneMode:
+		return fail("WithSameSite(%d) is not a mode that browsers know; use Lax, Strict or None", sameSite)
+	case sameSite == http.SameSiteNoneMode && c.insecureHTTP:
+		return fail("WithSameSite(None) needs Secure; leave WithInsecureHTTP out")
+	case c.partitioned && c.insecureHTTP:
+		return fail("WithPartitioned needs Secure; leave WithInsecureHTTP out")
+	case !strings.HasPrefix(path, "/"):
+		return fail("WithCookiePath(%q) does not begin with a slash, so browsers would ignore it; add one", path)
+	case len(path) > maxAttributeSize:
+		return fail("WithCookiePath has %d bytes; browsers ignore more than %d, shorten it", len(path), maxAttributeSize)
+	case len(c.cookieDomain) > maxAttributeSize:
+		return fail("WithCookieDomain has %d bytes; browsers ignore more than %d, shorten it", len(c.cookieDomain), maxAttributeSize)
+	}
+	sample := &http.Cookie{
+		Name: name, Value: "x", Path: path, Domain: c.cookieDomain, SameSite: sameSite,
+		Secure: !c.insecureHTTP, HttpOnly: !c.scriptAccess, Partitioned: c.partitioned,
+	}
+	if err := sample.Valid(); err != nil {
+		return fail("WithCookieName, WithCookiePath or WithCookieDomain: %v", err)
+	}
+	if room := maxCookieSize - len(name) - stores.HeadChars(c.signed); room < 256 {
+		return fail("WithCookieName has %d bytes, which leaves %d for the session; shorten it", len(name), room)
+	}
+	return cookie{name, strings.TrimPrefix(sample.String(), name+"=x")}, nil
+}
+
+// sent returns the values of our cookie in r, each once. Browsers send several
+// when a sibling subdomain, or the same host under another path, has set the
+// name too.
+func (c cookie) sent(r *http.Request) []string {
+	var values []string
+	for _, line := range r.Header["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
+			if name == c.name && !slices.Contains(values, value) {
+				values = append(values, value)
+			}
+		}
+	}
+	return values
+}
+
+// set returns the line that gives the client value.
+func (c cookie) set(value string, maxAge time.Duration) string {
+	age := ""
+	if maxAge > 0 {
+		// Rounded up: the server's deadline is the one that counts.
+		age = "; Max-Age=" + strconv.FormatInt(int64((maxAge+time.Second-1)/time.Second), 10)
+	}
+	return c.name + "=" + value + age + c.attrs
+}
+
+// remove returns the line that takes the cookie away. It repeats the attributes:
+// browsers ignore a deletion of another path or domain, and a prefixed one
+// without Secure.
+func (c cookie) remove() string {
+	return c.name + "=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT" + c.attrs
+}

@@ -1,0 +1,272 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+)
+
+// request is one request's session: it carries it through the context, and
+// commits it when the response begins.
+type request struct {
+	m *Middleware
+	r *http.Request // as it came
+	w writer
+
+	// session is nil until it is loaded. It is read without mu, so that one
+	// goroutine's commit does not hold up the others' look at the session.
+	session atomic.Pointer[sessions.Session]
+
+	mu      sync.Mutex
+	loadErr error  // the store is asked once
+	resign  bool   // the ID's MAC is under a retired key
+	line    string // the Set-Cookie line that this request has added
+	begun   bool   // the response's headers are out
+	failed  error  // the commit failed: the error handler has answered
+}
+
+// Load implements [sessions.Carrier].
+func (q *request) Load(ctx context.Context) (*sessions.Session, error) {
+	if s := q.session.Load(); s != nil {
+		return s, nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := q.session.Load(); s != nil || q.loadErr != nil {
+		return s, q.loadErr
+	}
+	s, err := q.find(ctx)
+	if err != nil {
+		q.loadErr = err
+		return nil, err
+	}
+	if q.begun {
+		// Too late for a cookie, and the session must know.
+		q.m.manager.Commit(ctx, s, sessions.AfterResponse)
+	}
+	q.session.Store(s)
+	return s, nil
+}
+
+// Loaded implements [sessions.Carrier].
+func (q *request) Loaded() *sessions.Session {
+	if s := q.session.Load(); s != nil {
+		return s
+	}
+	// Autoload passes by a request without our cookie; its session is new, and
+	// making it costs nothing.
+	if q.m.autoload.any() && len(q.m.cookie.sent(q.r)) == 0 && q.m.autoload.matches(q.r) {
+		s, _ := q.Load(q.r.Context())
+		return s
+	}
+	return nil
+}
+
+// autoloads tells whether the session must be loaded before the handler runs.
+func (q *request) autoloads() bool {
+	return q.m.autoload.any() && len(q.m.cookie.sent(q.r)) > 0 && q.m.autoload.matches(q.r)
+}
+
+// find returns the session that the request's cookies name, or a new one.
+func (q *request) find(ctx context.Context) (*sessions.Session, error) {
+	values := q.m.cookie.sent(q.r)
+	if len(values) > maxCandidates {
+		q.m.manager.Reject(ctx, stores.Token{}, sessions.Ambiguous, nil)
+		return q.m.manager.New(), nil
+	}
+	var found *sessions.Session
+	for _, value := range values {
+		s, err := q.open(ctx, value)
+		var rejected *sessions.RejectedError
+		switch {
+		case errors.As(err, &rejected):
+			continue
+		case err != nil:
+			return nil, err
+		case found == nil:
+			found = s
+		case !found.ID().Equal(s.ID()):
+			// Which of the two the user meant nobody knows, and one may
+			// have been planted by a sibling subdomain.
+			q.m.manager.Reject(ctx, stores.Token{ID: found.ID()}, sessions.Ambiguous, nil)
+			q.m.manager.Reject(ctx, stores.Token{ID: s.ID()}, sessions.Ambiguous, nil)
+			q.resign = false
+			return q.m.manager.New(), nil
+		case s.Metadata().Generation > found.Metadata().Generation:
+			found = s // an older and a newer copy of one session
+		}
+	}
+	if found == nil {
+		found = q.m.manager.New()
+	}
+	return found, nil
+}
+
+// open returns the session that one cookie's value names.
+func (q *request) open(ctx context.Context, value string) (*sessions.Session, error) {
+	tok, mac, err := stores.ParseToken(value)
+	if err != nil {
+		q.m.manager.Reject(ctx, tok, sessions.Malformed, err)
+		return nil, &sessions.RejectedError{Reason: sessions.Malformed, Err: err}
+	}
+	retired := false
+	if q.m.signer != nil {
+		var ok bool
+		if ok, retired = q.m.signer.verify(tok.ID, mac); !ok {
+			q.m.manager.Reject(ctx, tok, sessions.Forged, nil)
+			return nil, &sessions.RejectedError{Reason: sessions.Forged}
+		}
+	}
+	s, err := q.m.manager.Load(ctx, tok)
+	if err == nil && retired {
+		q.resign = true
+	}
+	return s, err
+}
+
+// Commit implements [sessions.Carrier].
+func (q *request) Commit(ctx context.Context) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.session.Load()
+	switch {
+	case s == nil:
+		return q.loadErr
+	case q.failed != nil:
+		return q.failed
+	case q.begun:
+		_, err := q.m.manager.Commit(ctx, s, sessions.AfterResponse)
+		return err
+	}
+	change, err := q.m.manager.Commit(ctx, s, sessions.Midway)
+	q.apply(change)
+	return err
+}
+
+// begin commits the session before the first byte of the response. Where that
+// fails, the error handler has answered, and the error is returned.
+func (q *request) begin() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.begun {
+		return q.failed
+	}
+	q.begun = true
+	s := q.session.Load()
+	if s == nil {
+		return nil
+	}
+	change, err := q.m.manager.Commit(q.r.Context(), s, sessions.BeforeResponse)
+	q.apply(change)
+	if err != nil && !errors.Is(err, sessions.ErrEnded) {
+		q.answer(err)
+		return err
+	}
+	if q.resign && change.Action == sessions.Keep {
+		if again, ok := q.m.manager.Token(s); ok {
+			q.apply(again)
+		}
+	}
+	q.limitCaching()
+	return nil
+}
+
+// finish ends the request: it commits a response that was not begun, or what the
+// handler changed after it began.
+func (q *request) finish() {
+	q.mu.Lock()
+	begun := q.begun
+	q.mu.Unlock()
+	if !begun {
+		q.begin()
+		return
+	}
+	if s := q.session.Load(); s != nil && q.failed == nil {
+		// What fails or comes too late has been told to hooks and log; the
+		// client has its answer already.
+		q.m.manager.Commit(q.r.Context(), s, sessions.AfterResponse)
+	}
+}
+
+// fail answers with the error handler, before the handler has run.
+func (q *request) fail(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.begun = true
+	q.answer(err)
+}
+
+// answer lets the error handler answer in the handler's place. It needs q.mu.
+func (q *request) answer(err error) {
+	q.failed = err
+	h := q.w.Header()
+	for name := range h {
+		// What described the handler's body does not describe this one.
+		if strings.HasPrefix(name, "Content-") || name == "Etag" || name == "Last-Modified" || name == "Location" {
+			delete(h, name)
+		}
+	}
+	h.Set("Cache-Control", "no-store")
+	q.m.onError(q.w.ResponseWriter, q.r, err)
+}
+
+// apply puts a commit's change into the headers: our Set-Cookie line at most
+// once, and every other one as it is. It needs q.mu.
+func (q *request) apply(change sessions.Change) {
+	if change.Action == sessions.Keep {
+		return
+	}
+	h := q.w.Header()
+	if q.line != "" {
+		rest := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return line == q.line })
+		if h["Set-Cookie"] = rest; len(rest) == 0 {
+			delete(h, "Set-Cookie")
+		}
+	}
+	if change.Action == sessions.Remove {
+		q.line = q.m.cookie.remove()
+	} else {
+		var mac []byte
+		if q.m.signer != nil {
+			mac = q.m.signer.sign(change.Token.ID)
+		}
+		q.line = q.m.cookie.set(change.Token.Value(mac), change.MaxAge)
+	}
+	h.Add("Set-Cookie", q.line)
+}
+
+// limitCaching keeps shared caches from giving one user's page to another. What
+// the handler chose stays. It needs q.mu.
+func (q *request) limitCaching() {
+	h := q.w.Header()
+	if !varies(h) {
+		h.Add("Vary", "Cookie")
+	}
+	switch control := h.Values("Cache-Control"); {
+	case len(control) == 0 && q.line != "":
+		h.Set("Cache-Control", "no-store")
+	case len(control) == 0:
+		h.Set("Cache-Control", "private")
+	case q.line != "" && q.m.logger != nil && strings.Contains(strings.ToLower(strings.Join(control, ",")), "public"):
+		q.m.logger.WarnContext(q.r.Context(), "a response with the session's Set-Cookie is marked Cache-Control: public; a shared cache may hand the session to others",
+			"path", q.r.URL.Path)
+	}
+}
+
+func varies(h http.Header) bool {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,209 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+// Phase says where a request stands when it commits.
+type Phase int
+
+const (
+	// Midway: the handler goes on afterwards, and may commit again.
+	Midway Phase = iota
+
+	// BeforeResponse: the last moment at which the client can be given a
+	// token.
+	BeforeResponse
+
+	// AfterResponse: the response has begun. Only what needs no new token is
+	// written; everything else is discarded and reported.
+	AfterResponse
+)
+
+// Action says what the client's token needs after a commit.
+type Action int
+
+const (
+	Keep    Action = iota // nothing: the client's token is right, or must not be touched
+	Replace               // give the client Change.Token
+	Remove                // the session was ended: take the client's token away
+)
+
+// Change is what a commit asks of the transport.
+type Change struct {
+	Action Action
+	Token  stores.Token  // of a Replace
+	MaxAge time.Duration // of a Replace: how long the client should keep it; 0: until the browser closes
+}
+
+// job is what one commit has to do: the session's state at its begin.
+type job struct {
+	held   held
+	id     stores.ID // of a new session, or the new one of a regeneration
+	values values
+	log    []logged
+	ended  []held
+	began  time.Time
+	lives  int
+}
+
+func (j job) dirty() bool      { return len(j.log) > 0 && !j.values.equal(j.held.values) }
+func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
+
+// Commit writes what the request changed, with compare-and-swap: what another
+// request wrote meanwhile is loaded and this request's operations are replayed
+// on it. It does not stop when ctx is cancelled, but after the commit timeout.
+//
+// [ErrEnded] means that the session was ended elsewhere: nothing was written and
+// the client's token must stay as it is, since it may be a newer login's.
+func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, error) {
+	s.commit.Lock()
+	defer s.commit.Unlock()
+
+	s.mu.Lock()
+	if phase != Midway {
+		s.fixed = true
+	}
+	if s.gone {
+		s.log = nil
+		s.mu.Unlock()
+		return Change{}, ErrEnded
+	}
+	if phase == AfterResponse {
+		m.discardLate(ctx, s)
+	}
+	j := s.job()
+	s.mu.Unlock()
+
+	write := m.plan(j, phase)
+	if write == nil && len(j.ended) == 0 {
+		return Change{}, nil
+	}
+	ctx, cancel := m.commitContext(ctx)
+	defer cancel()
+	change, err := m.run(ctx, s, j, write)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		err = fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
+	}
+	return change, err
+}
+
+// job needs s.mu.
+func (s *Session) job() job {
+	s.shared = true // the commit reads s.values outside the lock
+	j := job{held: s.held, id: s.next, values: s.values, log: s.log, ended: s.ended, began: s.began, lives: s.lives}
+	if !s.held.exists() && len(s.values) > 0 {
+		j.id = s.id()
+	}
+	return j
+}
+
+// discardLate drops a batch of changes that would need a token the client can't
+// be given any more. It is all or nothing: half of a batch could be worse than
+// none. It needs s.mu.
+func (m *Manager) discardLate(ctx context.Context, s *Session) {
+	if len(s.log) == 0 || s.held.exists() && !s.held.clientHeld() {
+		return
+	}
+	s.values, s.shared, s.log = s.held.values, true, nil
+	m.emit(ctx, evLateChange, s.held.token.ID, time.Time{}, Event{})
+}
+
+// writer writes a job and returns what the store has then.
+type writer func(context.Context, job) (held, error)
+
+// plan returns how j must be written, or nil where there is nothing to write.
+func (m *Manager) plan(j job, phase Phase) writer {
+	switch {
+	case !j.held.exists() && len(j.values) == 0:
+		return nil
+	case !j.held.exists():
+		return m.create
+	case j.regenerate():
+		return m.regenerate
+	case j.dirty():
+		return m.save
+	case phase == AfterResponse:
+		return nil
+	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
+		return m.refresh
+	}
+	return nil
+}
+
+// run does the job. An end comes first: who logs out must be out, whatever
+// happens to the session that may begin after.
+func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Change, error) {
+	var change Change
+	for _, h := range j.ended {
+		if err := m.destroy(ctx, h); err != nil {
+			return change, err
+		}
+		change.Action = Remove
+	}
+	s.mu.Lock()
+	s.ended = s.ended[len(j.ended):]
+	s.mu.Unlock()
+	if write == nil {
+		return change, nil
+	}
+
+	h, err := write(ctx, j)
+	if errors.Is(err, ErrEnded) {
+		s.mu.Lock()
+		s.gone, s.log = true, nil
+		s.mu.Unlock()
+		m.emit(ctx, evEnded, j.held.token.ID, time.Time{}, Event{})
+		return change, err
+	}
+	if err != nil {
+		return change, err
+	}
+	if err := s.settle(j, h); err != nil {
+		return change, err
+	}
+	moved := m.expiry.idle > 0 && !h.expires.Equal(j.held.expires)
+	if moved || h.token.Payload != j.held.token.Payload || !h.token.ID.Equal(j.held.token.ID) {
+		change = m.replace(h)
+	}
+	return change, nil
+}
+
+// settle makes h the state on which the session goes on. What was logged while
+// the commit ran stays to be committed.
+func (s *Session) settle(j job, h held) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lives != j.lives { // destroyed while the commit ran: so must this be
+		s.ended = append(s.ended, h)
+		return nil
+	}
+	s.held = h
+	if s.next.Equal(j.id) {
+		s.next = stores.ID{}
+	}
+	s.log = s.log[len(j.log):]
+	vals, err := replay(h.values, s.log)
+	if err != nil {
+		return err
+	}
+	s.values, s.shared = vals, false
+	return nil
+}
+
+func (m *Manager) destroy(ctx context.Context, h held) error {
+	started := time.Now()
+	if !h.clientHeld() {
+		if err := m.store.Delete(ctx, m.token(h.token), ""); err != nil {
+			m.emit(ctx, evStoreError, h.token.ID, started, Event{Err: err})
+			return err
+		}
+	}
+	m.emit(ctx, evDestroyed, h.token.ID, started, Event{})
+	return nil
+}

@@ -1,0 +1,75 @@
+package sessions
+
+import "context"
+
+// Carrier is what a middleware puts into a request's context, so that handlers
+// reach their session without knowing the middleware. Its methods are called by
+// several goroutines.
+type Carrier interface {
+	// Load returns the request's session; it asks the store at most once.
+	Load(ctx context.Context) (*Session, error)
+
+	// Loaded returns the session, or nil where Load was not called yet.
+	Loaded() *Session
+
+	// Commit writes the session's changes now.
+	Commit(ctx context.Context) error
+}
+
+type carrierKey struct{}
+
+// NewContext returns a context that carries c.
+func NewContext(ctx context.Context, c Carrier) context.Context {
+	return context.WithValue(ctx, carrierKey{}, c)
+}
+
+// CarrierOf returns the innermost Carrier of ctx, or [ErrNoMiddleware].
+func CarrierOf(ctx context.Context) (Carrier, error) {
+	c, ok := ctx.Value(carrierKey{}).(Carrier)
+	if !ok {
+		return nil, ErrNoMiddleware
+	}
+	return c, nil
+}
+
+// Load returns the request's session, a new one where the client has none. The
+// first call asks the store; later ones, and requests that autoload covers, do
+// no I/O. An error means that nothing is known about the session: answer with
+// an error, do not treat the user as logged out.
+func Load(ctx context.Context) (*Session, error) {
+	c, err := CarrierOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Load(ctx)
+}
+
+// FromContext returns the session if it is loaded already, by Load or by
+// autoload. Otherwise it returns [ErrNotLoaded], or [ErrNoMiddleware]. It does
+// no I/O.
+func FromContext(ctx context.Context) (*Session, error) {
+	c, err := CarrierOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s := c.Loaded(); s != nil {
+		return s, nil
+	}
+	return nil, ErrNotLoaded
+}
+
+// Commit writes the session's changes now instead of before the first byte of
+// the response: for a handler that must know that a change is stored before it
+// goes on, such as an attempt counter, a websocket upgrade or a long stream.
+// Where the session was ended meanwhile it returns [ErrEnded]. A session that is
+// not loaded has nothing to write.
+//
+// Call it before the response begins where the session may be new or its ID
+// changes: the cookie goes out with the headers.
+func Commit(ctx context.Context) error {
+	c, err := CarrierOf(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Commit(ctx)
+}

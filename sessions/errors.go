@@ -1,0 +1,79 @@
+package sessions
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of sessions. They are wrapped; test them with errors.Is. Errors of the
+// store ([stores.ErrUnavailable], [stores.ErrTooLarge], …) pass through.
+var (
+	// ErrNoMiddleware: the context comes from no middleware, or from a request
+	// that the middleware was told to skip.
+	ErrNoMiddleware = errors.New("sessions: no session middleware around this handler")
+
+	// ErrNotLoaded: the session was not loaded yet; call Load.
+	ErrNotLoaded = errors.New("sessions: the session is not loaded")
+
+	// ErrNoValue: the session has no value under the key.
+	ErrNoValue = errors.New("sessions: no value")
+
+	// ErrDecode: the value under a key is not of the key's type.
+	ErrDecode = errors.New("sessions: the value does not decode")
+
+	// ErrEncode: the value can't be encoded by the serializer.
+	ErrEncode = errors.New("sessions: the value does not encode")
+
+	// ErrUnreadable: the store has a record that does not open. The key that
+	// sealed it is not in the ring, or the record was changed in the store.
+	// The record is left as it is.
+	ErrUnreadable = errors.New("sessions: the stored record does not open; is the key that sealed it still in the ring?")
+
+	// ErrEnded: the session was ended by another request, or expired, since
+	// this one loaded it. Nothing was written.
+	ErrEnded = errors.New("sessions: the session was ended elsewhere")
+
+	// ErrTooLate: the response has begun, so the client can't be told of a
+	// new ID any more.
+	ErrTooLate = errors.New("sessions: the response has begun; change the ID before the first write")
+
+	// ErrBusy: other requests kept changing the session for as long as a
+	// commit may take. Nothing was written.
+	ErrBusy = errors.New("sessions: too many requests change this session at once")
+
+	// ErrConfig: a configuration that can't be used.
+	ErrConfig = errors.New("sessions: invalid configuration")
+)
+
+// Reason says why a token that a client sent was not accepted.
+type Reason string
+
+// The reasons. The client gets a new session in every case.
+const (
+	Malformed Reason = "malformed"          // not the form of a token
+	Forged    Reason = "forged"             // the ID's MAC is wrong or missing
+	Tampered  Reason = "does not open"      // the payload does not authenticate or open
+	Unknown   Reason = "unknown"            // the store has no such session
+	Expired   Reason = "expired"            // past its deadline or idle timeout
+	Ambiguous Reason = "more than one live" // two cookies name different live sessions
+)
+
+// RejectedError tells that a token names no live session. It is not a failure:
+// the request goes on with a new session.
+type RejectedError struct {
+	Reason Reason
+	Err    error // what was found, for the operator; may be nil
+}
+
+// Error gives the reason, and what was found.
+func (e *RejectedError) Error() string {
+	if e.Err == nil {
+		return "sessions: token rejected: " + string(e.Reason)
+	}
+	return fmt.Sprintf("sessions: token rejected: %s: %v", e.Reason, e.Err)
+}
+
+// Unwrap returns what was found.
+func (e *RejectedError) Unwrap() error { return e.Err }
+
+func rejected(reason Reason, err error) error { return &RejectedError{reason, err} }

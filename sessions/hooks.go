@@ -1,0 +1,98 @@
+package sessions
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+// Event is what a hook is told. It carries nothing secret.
+type Event struct {
+	Key      stores.Key    // hash of the session's ID; zero where the token had none
+	Store    string        // the store's name
+	Took     time.Duration // time spent in the store and the encryptor
+	Attempts int           // of a save or regeneration: 1 where nothing came between
+	Reason   Reason        // of a rejection
+	Err      error         // of a failure or a rejection; may be nil for the latter
+}
+
+// Hooks are functions that are called as things happen to sessions, in the
+// manner of net/http/httptrace.ClientTrace. Any of them may be nil. They run on
+// the request's goroutine, so they must be quick, and several run at once. The
+// context is the request's.
+type Hooks struct {
+	Loaded      func(context.Context, Event) // a live session was read
+	Created     func(context.Context, Event) // a new session was written
+	Saved       func(context.Context, Event) // changes were written
+	Touched     func(context.Context, Event) // the expiry moved on, nothing else
+	Conflict    func(context.Context, Event) // another write came first; Attempts so far
+	Regenerated func(context.Context, Event) // the session has a new ID; Key is the new one
+	Destroyed   func(context.Context, Event) // the session was ended by this request
+	Ended       func(context.Context, Event) // it was ended elsewhere; this request wrote nothing
+	Rejected    func(context.Context, Event) // the client's token was not accepted
+	LateChange  func(context.Context, Event) // a change after the response began was discarded
+	StoreError  func(context.Context, Event) // the store failed, or a record does not open
+}
+
+// kind couples a hook with how it is logged.
+type kind struct {
+	hook  func(*Hooks) func(context.Context, Event)
+	level slog.Level
+	text  string
+}
+
+var (
+	evLoaded      = kind{func(h *Hooks) func(context.Context, Event) { return h.Loaded }, slog.LevelDebug, "session loaded"}
+	evCreated     = kind{func(h *Hooks) func(context.Context, Event) { return h.Created }, slog.LevelDebug, "session created"}
+	evSaved       = kind{func(h *Hooks) func(context.Context, Event) { return h.Saved }, slog.LevelDebug, "session saved"}
+	evTouched     = kind{func(h *Hooks) func(context.Context, Event) { return h.Touched }, slog.LevelDebug, "session touched"}
+	evConflict    = kind{func(h *Hooks) func(context.Context, Event) { return h.Conflict }, slog.LevelDebug, "session changed by another request; replaying"}
+	evRegenerated = kind{func(h *Hooks) func(context.Context, Event) { return h.Regenerated }, slog.LevelDebug, "session has a new ID"}
+	evDestroyed   = kind{func(h *Hooks) func(context.Context, Event) { return h.Destroyed }, slog.LevelDebug, "session destroyed"}
+	evEnded       = kind{func(h *Hooks) func(context.Context, Event) { return h.Ended }, slog.LevelInfo, "session was ended elsewhere; nothing written"}
+	evRejected    = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelInfo, "session token rejected"}
+	evLateChange  = kind{func(h *Hooks) func(context.Context, Event) { return h.LateChange }, slog.LevelWarn, "session change after the response began was discarded"}
+	evStoreError  = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelError, "session store failed"}
+)
+
+// emit tells the hook and the log. It costs nothing where neither listens.
+func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.Time, ev Event) {
+	hook := k.hook(&m.hooks)
+	logs := m.logger != nil && m.logger.Enabled(ctx, k.level)
+	if hook == nil && !logs {
+		return
+	}
+	ev.Key, ev.Store = id.Key(), m.info.Name
+	if !started.IsZero() {
+		ev.Took = time.Since(started)
+	}
+	if hook != nil {
+		hook(ctx, ev)
+	}
+	if !logs {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 5)
+	if ev.Key != (stores.Key{}) {
+		attrs = append(attrs, slog.String("session", ev.Key.String()))
+	}
+	attrs = append(attrs, slog.String("store", ev.Store))
+	if ev.Attempts > 1 {
+		attrs = append(attrs, slog.Int("attempts", ev.Attempts))
+	}
+	if ev.Reason != "" {
+		attrs = append(attrs, slog.String("reason", string(ev.Reason)))
+	}
+	if ev.Err != nil {
+		attrs = append(attrs, slog.Any("err", ev.Err))
+	}
+	m.logger.LogAttrs(ctx, k.level, k.text, attrs...)
+}
+
+// Reject tells hooks and log that a token was not accepted. Load reports its own
+// rejections; this is for what is found before a Load.
+func (m *Manager) Reject(ctx context.Context, tok stores.Token, reason Reason, err error) {
+	m.emit(ctx, evRejected, tok.ID, time.Time{}, Event{Reason: reason, Err: err})
+}

@@ -1,0 +1,139 @@
+package sessions
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// Key names a value of type T in a session. Declare keys as constants:
+//
+//	const visits = sessions.Key[int]("visits")
+//
+// A name that is known only at run time is Key[T](name). Names have 1 to 255
+// bytes. All methods are safe for concurrent use on one Session, and return
+// [ErrNotLoaded] for a nil Session.
+type Key[T any] string
+
+// Get returns a fresh copy of the value. Where there is none the error is
+// [ErrNoValue]; where the stored value is not a T, it is [ErrDecode] and names
+// the key and the type, never the content.
+func (k Key[T]) Get(s *Session) (T, error) {
+	var v T
+	data, ok, err := s.get(string(k))
+	if err != nil {
+		return v, err
+	}
+	if !ok {
+		return v, fmt.Errorf("%w under key %q", ErrNoValue, string(k))
+	}
+	return k.decode(s, data)
+}
+
+// GetOr returns the value, or def where there is none. It still fails where
+// there is a value that is not a T: a default in its place would hide the loss.
+func (k Key[T]) GetOr(s *Session, def T) (T, error) {
+	data, ok, err := s.get(string(k))
+	if err != nil || !ok {
+		return def, err
+	}
+	return k.decode(s, data)
+}
+
+// Set stores v. A value that does not encode is [ErrEncode] and leaves the
+// session as it was.
+func (k Key[T]) Set(s *Session, v T) error {
+	if s == nil {
+		return ErrNotLoaded
+	}
+	data, err := k.encode(s, v)
+	if err != nil {
+		return err
+	}
+	return s.apply(string(k), func([]byte, bool) ([]byte, bool, error) { return data, true, nil })
+}
+
+// Update replaces the value by what f makes of it (of the zero T where there is
+// none) and returns the new value.
+//
+// It is how counters are kept: when another request changed the session first,
+// f runs again on the newer value at commit, so no increment is lost. Therefore
+// f may run more than once, sees only its own key, and must not touch the
+// session. The returned value is provisional until the commit: a limit on
+// attempts must call [Commit] before it lets the attempt through.
+func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
+	var last T
+	if s == nil {
+		return last, ErrNotLoaded
+	}
+	err := s.apply(string(k), func(old []byte, ok bool) ([]byte, bool, error) {
+		var v T
+		if ok {
+			var err error
+			if v, err = k.decode(s, old); err != nil {
+				return nil, false, err
+			}
+		}
+		v = f(v)
+		data, err := k.encode(s, v)
+		last = v
+		return data, true, err
+	})
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return last, nil
+}
+
+// Pop returns the value and removes it. It removes only what it returned: where
+// another request has set a newer value meanwhile, that one stays.
+func (k Key[T]) Pop(s *Session) (T, error) {
+	var v T
+	seen, ok, err := s.get(string(k))
+	if err != nil {
+		return v, err
+	}
+	if !ok {
+		return v, fmt.Errorf("%w under key %q", ErrNoValue, string(k))
+	}
+	if v, err = k.decode(s, seen); err != nil {
+		return v, err
+	}
+	return v, s.apply(string(k), func(old []byte, ok bool) ([]byte, bool, error) {
+		return old, ok && !bytes.Equal(old, seen), nil
+	})
+}
+
+// Delete removes the value. Removing what is not there is no error and no
+// change.
+func (k Key[T]) Delete(s *Session) error {
+	return s.apply(string(k), func([]byte, bool) ([]byte, bool, error) { return nil, false, nil })
+}
+
+func (k Key[T]) decode(s *Session, data []byte) (T, error) {
+	var v T
+	if err := s.m.serializer.Unmarshal(data, &v); err != nil {
+		var zero T
+		return zero, k.fault(ErrDecode, err)
+	}
+	return v, nil
+}
+
+func (k Key[T]) encode(s *Session, v T) ([]byte, error) {
+	data, err := s.m.serializer.Marshal(&v)
+	if err != nil {
+		return nil, k.fault(ErrEncode, err)
+	}
+	return data, nil
+}
+
+// fault names the key, the type, and the kind of the serializer's error. It
+// leaves out that error's text: encoding/json, for one, quotes the value in it.
+func (k Key[T]) fault(sentinel, err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Errorf("%w: key %q, type %v (%T)", sentinel, string(k), reflect.TypeFor[T](), err)
+}

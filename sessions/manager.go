@@ -1,0 +1,199 @@
+package sessions
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/stores"
+)
+
+// defaultCommitTimeout bounds a commit with all its replays. It is longer than
+// the stores' own limits for one call, and shorter than most clients wait.
+const defaultCommitTimeout = 5 * time.Second
+
+// Config configures a [Manager]. Package middleware sets each field with the
+// option of the same name ("With" in front), and errors name that option. The
+// zero Config is a session-only manager that serializes as JSON.
+type Config struct {
+	Encryptor         encrypt.Encryptor    // nil: records are not sealed
+	WithoutEncryption bool                 // a nil Encryptor is meant, for a store outside the process
+	Serializer        serialize.Serializer // nil: serialize.JSON
+
+	Audience string // the application's name, part of every binding
+	Name     string // the token's name (its cookie's), part of every binding
+
+	Lifetime      time.Duration // 0: ends with the browser, and after MaxLifetime on the server
+	Rolling       bool          // Lifetime is an idle timeout
+	MaxLifetime   time.Duration // from creation; 0: 30 days
+	TouchInterval time.Duration // 0: a twentieth of Lifetime, at most 5 minutes
+
+	CommitTimeout time.Duration // 0: 5 seconds
+	Room          int           // characters of payload that a token has room for; 0: no limit
+
+	Logger *slog.Logger // nil: no log
+	Hooks  Hooks
+}
+
+// Manager loads and commits sessions of one store. It is safe for concurrent
+// use; the zero Manager is not usable.
+type Manager struct {
+	store      stores.Store
+	toucher    stores.Toucher      // nil where the store is none
+	holder     stores.ClientHolder // nil where the store is none
+	info       stores.Info
+	encryptor  encrypt.Encryptor
+	serializer serialize.Serializer
+	layout     serialize.Layout // nil: Bulla's envelope
+	bindings   bindings
+	expiry     expiry
+	timeout    time.Duration
+	room       int
+	logger     *slog.Logger
+	hooks      Hooks
+	queue      queue
+}
+
+// NewManager returns a manager of the sessions in store. What can't work, or
+// would store records unprotected, is an error that wraps [ErrConfig].
+func NewManager(store stores.Store, c Config) (*Manager, error) {
+	if store == nil {
+		return nil, fmt.Errorf("%w: the store is nil; use memstore.New, cookiestore.Sealed or another", ErrConfig)
+	}
+	info := stores.Describe(store)
+	if err := checkSealing(info, c); err != nil {
+		return nil, err
+	}
+	exp, err := newExpiry(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.CommitTimeout < 0 {
+		return nil, fmt.Errorf("%w: WithCommitTimeout(%v) is negative; leave it out for %v", ErrConfig, c.CommitTimeout, defaultCommitTimeout)
+	}
+	m := &Manager{
+		store:      store,
+		info:       info,
+		encryptor:  c.Encryptor,
+		serializer: c.Serializer,
+		bindings:   newBindings(c.Audience, c.Name),
+		expiry:     exp,
+		timeout:    c.CommitTimeout,
+		room:       c.Room,
+		logger:     c.Logger,
+		hooks:      c.Hooks,
+	}
+	m.toucher, _ = store.(stores.Toucher)
+	m.holder, _ = store.(stores.ClientHolder)
+	if m.serializer == nil {
+		m.serializer = serialize.JSON
+	}
+	m.layout, _ = m.serializer.(serialize.Layout)
+	if m.timeout == 0 {
+		m.timeout = defaultCommitTimeout
+	}
+	if m.room == 0 {
+		m.room = math.MaxInt
+	}
+	return m, nil
+}
+
+func checkSealing(info stores.Info, c Config) error {
+	switch {
+	case c.Encryptor != nil && c.WithoutEncryption:
+		return fmt.Errorf("%w: WithEncryptor and WithoutEncryption contradict each other; leave one out", ErrConfig)
+	case c.Encryptor != nil && info.Sealing == stores.SealNever:
+		return fmt.Errorf("%w: the %s is meant to be readable, so WithEncryptor has no place; use cookiestore.Sealed", ErrConfig, info.Name)
+	case c.Encryptor != nil:
+		return nil
+	case info.Sealing == stores.SealAlways:
+		return fmt.Errorf("%w: the %s store has no other protection than encryption; add WithEncryptor", ErrConfig, info.Name)
+	case info.Sealing == stores.SealByDefault && !c.WithoutEncryption:
+		return fmt.Errorf("%w: the %s store is outside the process; add WithEncryptor, or WithoutEncryption to keep readable records there", ErrConfig, info.Name)
+	}
+	return nil
+}
+
+// New returns a new session. Nothing is stored until it is committed with a
+// value in it.
+func (m *Manager) New() *Session { return &Session{m: m, began: now()} }
+
+// Token returns the token of a session that the store has, as the client should
+// hold it, and for how long (see [Change.MaxAge]). It is for a transport that
+// must write the token again although the session has not changed.
+func (m *Manager) Token(s *Session) (Change, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.held.exists() || s.gone {
+		return Change{}, false
+	}
+	return m.replace(s.held), true
+}
+
+func (m *Manager) replace(h held) Change {
+	c := Change{Action: Replace, Token: h.token}
+	if m.expiry.lifetime > 0 {
+		c.MaxAge = time.Until(h.expires)
+	}
+	return c
+}
+
+// now is the time at the precision that records keep.
+func now() time.Time { return time.Now().Truncate(time.Millisecond) }
+
+// domain returns the binding's prefix for a record that the client holds or the
+// server.
+func (m *Manager) domain(client bool) []byte {
+	if client {
+		return m.bindings.client
+	}
+	return m.bindings.server
+}
+
+// token returns tok with what the store may ask of it.
+func (m *Manager) token(tok stores.Token) stores.Token {
+	if m.holder != nil && tok.Binding == nil {
+		tok.Binding = bind(m.bindings.client, tok.ID)
+	}
+	return tok
+}
+
+func (m *Manager) seal(id stores.ID, client bool, env serialize.Envelope) ([]byte, error) {
+	join := serialize.Join
+	if m.layout != nil {
+		join = m.layout.Join
+	}
+	plain, err := join(nil, env)
+	if err != nil || m.encryptor == nil {
+		return plain, err
+	}
+	return m.encryptor.Encrypt(nil, plain, bind(m.domain(client), id))
+}
+
+func (m *Manager) open(id stores.ID, client bool, data []byte) (env serialize.Envelope, retired bool, err error) {
+	plain := data
+	if m.encryptor != nil {
+		if plain, err = m.encryptor.Decrypt(nil, data, bind(m.domain(client), id)); err != nil {
+			return env, false, err
+		}
+		if r, ok := m.encryptor.(encrypt.Rotator); ok {
+			retired = r.Retired(data)
+		}
+	}
+	split := serialize.Split
+	if m.layout != nil {
+		split = m.layout.Split
+	}
+	env, err = split(plain)
+	return env, retired, err
+}
+
+// commitContext lets a commit finish although the client is gone, within a time
+// limit. A commit that a closed browser tab could cancel would lose changes.
+func (m *Manager) commitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
+}
