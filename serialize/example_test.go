@@ -1,0 +1,117 @@
+package serialize_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/bulla-go/bulla/serialize"
+)
+
+type cart struct {
+	Items []string `json:"items"`
+	Cents int64    `json:"cents"`
+}
+
+func Example() {
+	data, err := serialize.JSON.Marshal(&cart{[]string{"tea"}, 450})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(data))
+
+	var c cart
+	if err := serialize.JSON.Unmarshal(data, &c); err != nil {
+		panic(err)
+	}
+	fmt.Println(c.Items, c.Cents)
+	// Output:
+	// {"items":["tea"],"cents":450}
+	// [tea] 450
+}
+
+// Errors name the type and never the content.
+func Example_errors() {
+	var n int
+	err := serialize.JSON.Unmarshal([]byte(`"secret"`), &n)
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, serialize.ErrDecode))
+	// Output:
+	// serialize: value does not decode as JSON: *int
+	// true
+}
+
+// CBOR keeps more types inside an any than JSON does.
+func Example_types() {
+	for _, s := range []serialize.Serializer{serialize.JSON, serialize.CBOR} {
+		data, err := s.Marshal(&map[string]any{"n": 1, "bytes": []byte("x")})
+		if err != nil {
+			panic(err)
+		}
+		var m map[string]any
+		if err := s.Unmarshal(data, &m); err != nil {
+			panic(err)
+		}
+		fmt.Printf("%T %T\n", m["n"], m["bytes"])
+	}
+	// Output:
+	// float64 string
+	// int64 []uint8
+}
+
+func ExampleFunc() {
+	decimal, err := serialize.Func(
+		func(v any) ([]byte, error) {
+			n, ok := v.(*int)
+			if !ok {
+				return nil, errors.New("only int")
+			}
+			return strconv.AppendInt(nil, int64(*n), 10), nil
+		},
+		func(data []byte, v any) (err error) {
+			n, ok := v.(*int)
+			if !ok {
+				return errors.New("only int")
+			}
+			*n, err = strconv.Atoi(string(data))
+			return err
+		},
+	)
+	if err != nil {
+		panic(err)
+	}
+	data, err := decimal.Marshal(new(42))
+	fmt.Println(string(data), err)
+	// Output: 42 <nil>
+}
+
+func ExampleJoin() {
+	created := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	record, err := serialize.Join(nil, serialize.Envelope{
+		Metadata: serialize.Metadata{
+			Created:    created,
+			Deadline:   created.Add(24 * time.Hour),
+			Generation: 1,
+		},
+		Values: []serialize.Value{{Name: "visits", Data: []byte("3")}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("%x\n", record)
+	// Output: 01809494caca3380b89929010001067669736974730133
+}
+
+func ExampleSplit() {
+	record := []byte("\x01\x80\x94\x94\xca\xca\x33\x80\xb8\x99\x29\x01\x00\x01\x06visits\x013")
+	env, err := serialize.Split(record)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(env.Created, env.Deadline.Sub(env.Created))
+	fmt.Printf("%s: %s\n", env.Values[0].Name, env.Values[0].Data)
+	// Output:
+	// 2026-03-01 12:00:00 +0000 UTC 24h0m0s
+	// visits: 3
+}
