@@ -1,0 +1,164 @@
+package serialize_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulla-go/bulla/serialize"
+	"github.com/stretchr/testify/require"
+)
+
+var created = time.Date(2026, 3, 1, 12, 0, 0, 123_000_000, time.UTC)
+
+// full has every field of the metadata.
+func full() serialize.Envelope {
+	return serialize.Envelope{
+		Metadata: serialize.Metadata{
+			Created:       created,
+			Deadline:      created.Add(30 * 24 * time.Hour),
+			Authenticated: created.Add(-time.Second),
+			Owner:         "owner-1",
+			Label:         "Firefox on Linux",
+			Generation:    300,
+			Idle:          14 * 24 * time.Hour,
+			Sealed:        created.Add(29 * 24 * time.Hour),
+			Expires:       created.Add(2 * time.Hour),
+			Revision:      "revision-mark-16",
+			Extra:         []serialize.Field{{Tag: 8, Data: []byte("later")}, {Tag: 255, Data: []byte{}}},
+		},
+		Values: []serialize.Value{
+			{Name: "cart", Data: []byte("[1,2]")},
+			{Name: "empty", Data: []byte{}},
+			{Name: "visits", Data: []byte("7")},
+		},
+	}
+}
+
+func TestJoinAppends(t *testing.T) {
+	want := full()
+	data, err := serialize.Join([]byte("before"), want)
+	require.NoError(t, err)
+	require.Equal(t, "before", string(data[:6]))
+	got, err := serialize.Split(data[6:])
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+func TestTimesAreCutToMilliseconds(t *testing.T) {
+	env := full()
+	zone := time.FixedZone("", 3600)
+	md := &env.Metadata
+	for _, at := range []*time.Time{&md.Created, &md.Deadline, &md.Authenticated, &md.Sealed, &md.Expires} {
+		*at = at.Add(999_999).In(zone)
+	}
+	md.Idle += 999_999
+	data, err := serialize.Join(nil, env)
+	require.NoError(t, err)
+	got, err := serialize.Split(data)
+	require.NoError(t, err)
+	require.Equal(t, full(), got)
+}
+
+func TestJoinRefuses(t *testing.T) {
+	value := func(names ...string) func(*serialize.Envelope) {
+		return func(env *serialize.Envelope) {
+			env.Values = nil
+			for _, name := range names {
+				env.Values = append(env.Values, serialize.Value{Name: name})
+			}
+		}
+	}
+	extra := func(tags ...byte) func(*serialize.Envelope) {
+		return func(env *serialize.Envelope) {
+			env.Extra = nil
+			for _, tag := range tags {
+				env.Extra = append(env.Extra, serialize.Field{Tag: tag})
+			}
+		}
+	}
+	far := time.Date(2262, 4, 12, 0, 0, 0, 0, time.UTC)
+	early := time.Date(1969, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	tests := []struct {
+		text  string // in the error
+		spoil func(*serialize.Envelope)
+	}{
+		{"Created is not set", func(env *serialize.Envelope) { env.Created = time.Time{} }},
+		{"Deadline is not set", func(env *serialize.Envelope) { env.Deadline = time.Time{} }},
+		{"Created", func(env *serialize.Envelope) { env.Created = early }},
+		{"Deadline", func(env *serialize.Envelope) { env.Deadline = far }},
+		// UnixMilli of this time overflows into a time of our days.
+		{"Deadline", func(env *serialize.Envelope) { env.Deadline = time.Unix(1<<62, 0) }},
+		{"Deadline is before Created", func(env *serialize.Envelope) { env.Deadline = env.Created.Add(-time.Millisecond) }},
+		{"Authenticated", func(env *serialize.Envelope) { env.Authenticated = early }},
+		{"Sealed", func(env *serialize.Envelope) { env.Sealed = far }},
+		{"Expires", func(env *serialize.Envelope) { env.Expires = far }},
+		{"Idle", func(env *serialize.Envelope) { env.Idle = -time.Hour }},
+		{"Idle", func(env *serialize.Envelope) { env.Idle = time.Millisecond - 1 }},
+		{"tag of Extra field 0", extra(0)},
+		{"tag of Extra field 0", extra(7)},
+		{"tag of Extra field 1", extra(9, 8)},
+		{"tag of Extra field 1", extra(9, 9)},
+		{"0 bytes", value("")},
+		{"256 bytes", value(strings.Repeat("n", 256))},
+		{"value 1 is out of order", value("b", "a")},
+		{"value 1 is out of order", value("ab", "a")},
+		{"value 2 is out of order", value("a", "b", "b")},
+	}
+	for _, tt := range tests {
+		env := full()
+		tt.spoil(&env)
+		data, err := serialize.Join([]byte("before"), env)
+		require.ErrorIs(t, err, serialize.ErrInvalid)
+		require.ErrorContains(t, err, tt.text)
+		require.Nil(t, data)
+	}
+}
+
+// Appending to one value must not write over its neighbour.
+func TestSplitCapsValues(t *testing.T) {
+	data, err := serialize.Join(nil, full())
+	require.NoError(t, err)
+	env, err := serialize.Split(data)
+	require.NoError(t, err)
+	for _, v := range env.Values {
+		require.Equal(t, len(v.Data), cap(v.Data))
+	}
+	for _, f := range env.Extra {
+		require.Equal(t, len(f.Data), cap(f.Data))
+	}
+}
+
+// The strings must outlive the bytes, whose buffer may be used again.
+func TestSplitCopiesStrings(t *testing.T) {
+	data, err := serialize.Join(nil, full())
+	require.NoError(t, err)
+	env, err := serialize.Split(data)
+	require.NoError(t, err)
+	clear(data)
+	require.Equal(t, "owner-1 Firefox on Linux revision-mark-16 cart empty visits", fmt.Sprint(
+		env.Owner, " ", env.Label, " ", env.Revision, " ",
+		env.Values[0].Name, " ", env.Values[1].Name, " ", env.Values[2].Name))
+}
+
+// The metadata shares the cookie's 4096 bytes with the values.
+func TestMetadataIsSmall(t *testing.T) {
+	env := full()
+	env.Authenticated, env.Expires = time.Time{}, time.Time{}
+	env.Owner, env.Label, env.Revision, env.Extra, env.Values = "", "", "", nil, nil
+	data, err := serialize.Join(nil, env)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(data), 32)
+}
+
+// A machine whose clock is behind may seal what another has just created.
+func TestSealedBeforeCreated(t *testing.T) {
+	env := full()
+	env.Sealed = env.Created.Add(-3 * time.Millisecond)
+	data, err := serialize.Join(nil, env)
+	require.NoError(t, err)
+	got, err := serialize.Split(data)
+	require.NoError(t, err)
+	require.Equal(t, env, got)
+}
