@@ -1,0 +1,7 @@
+// Package memstore keeps sessions in the memory of one process. They end with
+// it, and no other process sees them.
+//
+// The store starts no goroutine and needs no closing. Expired sessions are
+// removed in small steps by the saves that follow, so no sweep ever stops the
+// world; at its limit the store refuses new sessions and keeps the live ones.
+package memstore
