@@ -58,9 +58,6 @@ func (c *codec) Unmarshal(data []byte, v any) (err error) {
 			err = &codecError{ErrDecode, c.format, reflect.TypeOf(v), err}
 		}
 	}()
-	if p := reflect.ValueOf(v); p.Kind() != reflect.Pointer || p.IsNil() {
-		return errors.New("not a pointer, or nil")
-	}
 	return c.unmarshal(data, v)
 }
 

@@ -257,6 +257,35 @@ func TestNotUTF8(t *testing.T) {
 	same(t, serialize.CBOR, map[string]string{"\xff": "\xfe"})
 }
 
+// hidden has no exported field: only its methods know its content.
+type hidden struct{ text string }
+
+func (h hidden) MarshalText() ([]byte, error)  { return []byte(h.text), nil }
+func (h *hidden) UnmarshalText(b []byte) error { h.text = string(b); return nil }
+
+func TestTextMarshaler(t *testing.T) {
+	for _, s := range []serialize.Serializer{serialize.JSON, serialize.CBOR} {
+		same(t, s, hidden{"text"})
+		same(t, s, map[string]hidden{"a": {"b"}})
+	}
+	_, err := serialize.Gob.Marshal(&hidden{"text"})
+	require.ErrorIs(t, err, serialize.ErrEncode)
+}
+
+func TestCBORIsDeterministic(t *testing.T) {
+	m := map[string]float64{}
+	for _, name := range strings.Split("the quick brown fox jumps over a lazy dog", " ") {
+		m[name] = 1
+	}
+	want, err := serialize.CBOR.Marshal(&m)
+	require.NoError(t, err)
+	for range 10 {
+		data, err := serialize.CBOR.Marshal(&m)
+		require.NoError(t, err)
+		require.Equal(t, want, data)
+	}
+}
+
 // A value that was set must not share memory with the bytes it came from.
 func TestUnmarshalCopies(t *testing.T) {
 	for name, s := range serializers {

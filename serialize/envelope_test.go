@@ -88,8 +88,8 @@ func TestJoinRefuses(t *testing.T) {
 		{"Deadline is not set", func(env *serialize.Envelope) { env.Deadline = time.Time{} }},
 		{"Created", func(env *serialize.Envelope) { env.Created = early }},
 		{"Deadline", func(env *serialize.Envelope) { env.Deadline = far }},
-		// UnixMilli of this time overflows into a time of our days.
-		{"Deadline", func(env *serialize.Envelope) { env.Deadline = time.Unix(1<<62, 0) }},
+		// UnixMilli of this time overflows into a minute after Created.
+		{"Deadline", func(env *serialize.Envelope) { env.Deadline = time.Unix(1<<61+env.Created.Unix()+60, 0) }},
 		{"Deadline is before Created", func(env *serialize.Envelope) { env.Deadline = env.Created.Add(-time.Millisecond) }},
 		{"Authenticated", func(env *serialize.Envelope) { env.Authenticated = early }},
 		{"Sealed", func(env *serialize.Envelope) { env.Sealed = far }},

@@ -41,6 +41,9 @@ func marshalGob(v any) ([]byte, error) {
 }
 
 func unmarshalGob(data []byte, v any) error {
+	if v == nil {
+		return errors.New("nil") // gob would drop the value and say nothing
+	}
 	// bytes.Reader is an io.ByteReader: gob reads no further than the value.
 	r := bytes.NewReader(data)
 	if err := gob.NewDecoder(r).Decode(v); err != nil {
