@@ -18,7 +18,9 @@ var (
 type constructor = func(...encrypt.Key) (*encrypt.Keyring, error)
 
 var algorithms = map[string]constructor{
-	"AES-256-GCM": encrypt.NewAESGCM,
+	"AES-256-GCM":        encrypt.NewAESGCM,
+	"XChaCha20-Poly1305": encrypt.NewXChaCha20Poly1305,
+	"Fernet":             encrypt.NewFernet,
 }
 
 // mustRing makes a ring of new keys.
@@ -37,4 +39,17 @@ func TestContract(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestContractOfJoinedRings(t *testing.T) {
+	encrypttest.Run(t, func() encrypt.Encryptor {
+		var rings []*encrypt.Keyring
+		key := encrypt.GenerateKey() // one key for all; the algorithms must stay apart
+		for _, newRing := range algorithms {
+			rings = append(rings, mustRing(t, newRing, key, encrypt.GenerateKey()))
+		}
+		ring, err := encrypt.NewKeyring(rings...)
+		require.NoError(t, err)
+		return ring
+	})
 }
