@@ -159,6 +159,8 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 	k := mustKey(t, b)
 	ring, err := encrypt.NewAESGCM(k)
 	require.NoError(t, err)
+	tokens, err := encrypt.NewFernetTokens(k)
+	require.NoError(t, err)
 	bound, err := ring.Bind([]byte("\x01\x08\x0f\x16\x1d\x24\x2b\x32 looks like the key"))
 	require.NoError(t, err)
 	_, err = bound.Encrypt(nil, nil, nil) // now it holds a derived key too
@@ -182,7 +184,8 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 		"slice":        []encrypt.Key{k},
 		"map":          map[string]any{"k": k},
 		"ring":         ring,
-		"ring value":   []any{ring},
+		"ring value":   []any{*ring, struct{ r encrypt.Keyring }{*ring}},
+		"tokens":       []any{tokens, *tokens, struct{ f encrypt.FernetTokens }{*tokens}},
 		"bound":        bound,
 		"bound within": struct{ e encrypt.Encryptor }{bound},
 		"error":        fmt.Errorf("no good: %w", errors.Join(fmt.Errorf("key %v, %#v, %s", k, unexported{k}, k))),
