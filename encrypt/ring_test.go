@@ -1,0 +1,248 @@
+package encrypt_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	plain   = []byte("what is sealed")
+	binding = []byte("what it belongs to")
+)
+
+func seal(t testing.TB, e encrypt.Encryptor) []byte {
+	t.Helper()
+	sealed, err := e.Encrypt(nil, plain, binding)
+	require.NoError(t, err)
+	return sealed
+}
+
+func requireOpens(t testing.TB, e encrypt.Encryptor, sealed []byte) {
+	t.Helper()
+	got, err := e.Decrypt(nil, sealed, binding)
+	require.NoError(t, err)
+	require.Equal(t, plain, got)
+}
+
+// A bad key in a list is never skipped, wherever it stands.
+func TestConstructorsRefuseBadLists(t *testing.T) {
+	a, b := mustKey(t, keyBytes(1)), mustKey(t, keyBytes(2))
+	again := mustKey(t, keyBytes(1)) // equal to a, another pointer
+	for name, newRing := range algorithms {
+		t.Run(name, func(t *testing.T) {
+			for _, test := range []struct {
+				name string
+				keys []encrypt.Key
+				text string
+			}{
+				{"no keys", nil, "no keys"},
+				{"zero", []encrypt.Key{{}}, "key 1 "},
+				{"zero first", []encrypt.Key{{}, a}, "key 1 "},
+				{"zero last", []encrypt.Key{a, b, {}}, "key 3 "},
+				{"the same twice", []encrypt.Key{a, b, again}, "key 3 "},
+			} {
+				t.Run(test.name, func(t *testing.T) {
+					ring, err := newRing(test.keys...)
+					require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+					require.ErrorContains(t, err, test.text)
+					require.Nil(t, ring)
+				})
+			}
+		})
+	}
+}
+
+func TestRotation(t *testing.T) {
+	older, newer := encrypt.GenerateKey(), encrypt.GenerateKey()
+	for name, newRing := range algorithms {
+		t.Run(name, func(t *testing.T) {
+			before := mustRing(t, newRing, older)
+			rotated := mustRing(t, newRing, newer, older)
+			after := mustRing(t, newRing, newer)
+
+			sealed := seal(t, before)
+			require.False(t, before.Retired(sealed))
+			requireOpens(t, rotated, sealed)
+			require.True(t, rotated.Retired(sealed))
+
+			bound, err := rotated.Bind(binding)
+			require.NoError(t, err)
+			requireOpens(t, bound, sealed)
+
+			_, err = after.Decrypt(nil, sealed, binding)
+			require.ErrorIs(t, err, encrypt.ErrUnknownKey)
+			require.ErrorContains(t, err, older.ID())
+
+			fresh := seal(t, rotated)
+			require.False(t, rotated.Retired(fresh))
+			requireOpens(t, after, fresh)
+			fresh, err = bound.Encrypt(nil, plain, nil)
+			require.NoError(t, err)
+			requireOpens(t, after, fresh)
+		})
+	}
+}
+
+// An operator can tell with errors.Is what happened.
+func TestErrorsAreToldApart(t *testing.T) {
+	for name, newRing := range algorithms {
+		t.Run(name, func(t *testing.T) {
+			ring := mustRing(t, newRing, encrypt.GenerateKey())
+			sealed := seal(t, ring)
+			change := func(i int) []byte {
+				b := bytes.Clone(sealed)
+				b[i] ^= 0x40
+				return b
+			}
+			last := len(sealed) - 1
+			all := []error{encrypt.ErrTampered, encrypt.ErrMalformed, encrypt.ErrUnknownKey, encrypt.ErrNoBinding, encrypt.ErrInvalidKey, encrypt.ErrExpired}
+			for _, test := range []struct {
+				name    string
+				sealed  []byte
+				binding []byte
+				want    error
+			}{
+				{"nothing", nil, binding, encrypt.ErrMalformed},
+				{"half a header", sealed[:3], binding, encrypt.ErrMalformed},
+				{"a header alone", sealed[:6], binding, encrypt.ErrMalformed},
+				{"too short", sealed[:20], binding, encrypt.ErrMalformed},
+				{"another version", change(0), binding, encrypt.ErrMalformed},
+				{"an unknown algorithm", change(1), binding, encrypt.ErrUnknownKey},
+				{"another key ID", change(2), binding, encrypt.ErrUnknownKey},
+				{"changed in the middle", change(last / 2), binding, encrypt.ErrTampered},
+				{"changed at the end", change(last), binding, encrypt.ErrTampered},
+				{"moved", sealed, []byte("elsewhere"), encrypt.ErrTampered},
+				{"bound to nothing", sealed, nil, encrypt.ErrNoBinding},
+			} {
+				t.Run(test.name, func(t *testing.T) {
+					_, err := ring.Decrypt(nil, test.sealed, test.binding)
+					for _, sentinel := range all {
+						if sentinel == test.want {
+							require.ErrorIs(t, err, sentinel)
+						} else {
+							require.NotErrorIs(t, err, sentinel)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// A header that names another algorithm or key never makes the wrong one run:
+// even with one key under all algorithms, bytes under a changed header are
+// refused, since the header is part of what the key in use is derived from.
+func TestHeaderOfAnotherAlgorithm(t *testing.T) {
+	one, two := encrypt.GenerateKey(), encrypt.GenerateKey()
+	var single, rings []*encrypt.Keyring
+	for _, newRing := range algorithms {
+		single = append(single, mustRing(t, newRing, one), mustRing(t, newRing, two))
+		rings = append(rings, mustRing(t, newRing, one, two))
+	}
+	joined, err := encrypt.NewKeyring(rings...)
+	require.NoError(t, err)
+
+	for i, from := range single {
+		sealed := seal(t, from)
+		requireOpens(t, joined, sealed)
+		for j, to := range single {
+			if i == j {
+				continue
+			}
+			forged := append(seal(t, to)[:6], sealed[6:]...)
+			_, err := joined.Decrypt(nil, forged, binding)
+			require.True(t, errors.Is(err, encrypt.ErrTampered) || errors.Is(err, encrypt.ErrMalformed), "got %v", err)
+			_, err = from.Decrypt(nil, forged, binding)
+			require.ErrorIs(t, err, encrypt.ErrUnknownKey)
+		}
+	}
+}
+
+func TestNewKeyring(t *testing.T) {
+	older, newer := encrypt.GenerateKey(), encrypt.GenerateKey()
+	fernet := mustRing(t, encrypt.NewFernet, older)
+	gcm := mustRing(t, encrypt.NewAESGCM, newer)
+	joined, err := encrypt.NewKeyring(gcm, fernet)
+	require.NoError(t, err)
+
+	sealed := seal(t, fernet)
+	requireOpens(t, joined, sealed)
+	require.True(t, joined.Retired(sealed))
+	requireOpens(t, gcm, seal(t, joined))
+	require.False(t, joined.Retired(seal(t, joined)))
+
+	// Joined rings join again, and the parts stay as they were.
+	again, err := encrypt.NewKeyring(mustRing(t, encrypt.NewXChaCha20Poly1305, newer), joined)
+	require.NoError(t, err)
+	requireOpens(t, again, sealed)
+	_, err = gcm.Decrypt(nil, sealed, binding)
+	require.ErrorIs(t, err, encrypt.ErrUnknownKey)
+
+	// One key under two algorithms is two keys in use.
+	_, err = encrypt.NewKeyring(gcm, mustRing(t, encrypt.NewFernet, newer))
+	require.NoError(t, err)
+}
+
+func TestNewKeyringRefuses(t *testing.T) {
+	key := encrypt.GenerateKey()
+	gcm := mustRing(t, encrypt.NewAESGCM, key)
+	for _, test := range []struct {
+		name  string
+		rings []*encrypt.Keyring
+		text  string
+	}{
+		{"no rings", nil, "no rings"},
+		{"nil", []*encrypt.Keyring{gcm, nil}, "ring 2 "},
+		{"zero", []*encrypt.Keyring{{}, gcm}, "ring 1 "},
+		{"the same ring twice", []*encrypt.Keyring{gcm, gcm}, "key 1 of ring 2"},
+		{"the same key twice", []*encrypt.Keyring{gcm, mustRing(t, encrypt.NewAESGCM, encrypt.GenerateKey(), key)}, "key 2 of ring 2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ring, err := encrypt.NewKeyring(test.rings...)
+			require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+			require.ErrorContains(t, err, test.text)
+			require.Nil(t, ring)
+		})
+	}
+}
+
+// Who ignores a constructor's error gets errors in requests, not panics.
+func TestZeroKeyring(t *testing.T) {
+	for _, ring := range []*encrypt.Keyring{nil, {}} {
+		_, err := ring.Encrypt(nil, plain, binding)
+		require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+		_, err = ring.Decrypt(nil, make([]byte, 64), binding)
+		require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+		_, err = ring.Bind(binding)
+		require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+		require.False(t, ring.Retired(nil))
+	}
+}
+
+func TestRetiredOfGarbage(t *testing.T) {
+	ring := mustRing(t, encrypt.NewAESGCM, encrypt.GenerateKey())
+	for _, b := range [][]byte{nil, {1}, {1, 1, 0, 0, 0}, make([]byte, 100)} {
+		require.True(t, ring.Retired(b))
+	}
+}
+
+// dst grows once: what has room is used, what has none is allocated in one go.
+func TestGrowsOnce(t *testing.T) {
+	for name, newRing := range algorithms {
+		t.Run(name, func(t *testing.T) {
+			ring := mustRing(t, newRing, encrypt.GenerateKey())
+			dst := make([]byte, 3, 4096)
+			sealed, err := ring.Encrypt(dst, plain, binding)
+			require.NoError(t, err)
+			require.Same(t, &dst[0], &sealed[0])
+			buf := make([]byte, 3, 4096)
+			opened, err := ring.Decrypt(buf, sealed[3:], binding)
+			require.NoError(t, err)
+			require.Same(t, &buf[0], &opened[0])
+		})
+	}
+}
