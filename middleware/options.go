@@ -90,6 +90,25 @@ func WithTouchInterval(d time.Duration) Option {
 	return func(c *config) { c.touch = &d }
 }
 
+// WithCookieCache puts a sealed copy of a server-held session into the cookie,
+// beside the ID. For the time given after the server was asked a request reads
+// the copy: no round trip. A change saves at the copy's revision: one. Ending a
+// session elsewhere takes effect within that time, and a response that was on
+// its way while another changed the session may show the older state for as
+// long; changes are never lost. The copy is left out where it has no room.
+//
+// Regenerating the ID and [sessions.Commit] always ask the server.
+func WithCookieCache(fresh time.Duration) Option {
+	return func(c *config) { c.sessions.CookieCache = fresh }
+}
+
+// WithCookieCacheFallback lets a copy serve reads for this long while the store
+// is unavailable. Changes still fail then. A session that was ended elsewhere
+// can be read for as long.
+func WithCookieCacheFallback(d time.Duration) Option {
+	return func(c *config) { c.sessions.CookieCacheFallback = d }
+}
+
 // WithCommitTimeout bounds a commit with all its retries; the default is five
 // seconds. A commit does not stop when the client goes away.
 func WithCommitTimeout(d time.Duration) Option {

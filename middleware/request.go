@@ -182,13 +182,13 @@ func (q *request) begin() error {
 // handler changed after it began.
 func (q *request) finish() {
 	q.mu.Lock()
-	begun := q.begun
+	begun, failed := q.begun, q.failed
 	q.mu.Unlock()
 	if !begun {
 		q.begin()
 		return
 	}
-	if s := q.session.Load(); s != nil && q.failed == nil {
+	if s := q.session.Load(); s != nil && failed == nil {
 		// What fails or comes too late has been told to hooks and log; the
 		// client has its answer already.
 		q.m.manager.Commit(q.r.Context(), s, sessions.AfterResponse)

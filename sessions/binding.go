@@ -12,12 +12,13 @@ import (
 const (
 	serverDomain = "bulla record on a server"
 	clientDomain = "bulla record in a cookie"
+	copyDomain   = "bulla copy in a cookie"
 )
 
 // bindings makes the bindings of one application's cookie: the domain, the
 // audience, the token's name and the session's ID, each behind its length, so
 // that no two different lists give the same bytes.
-type bindings struct{ server, client []byte }
+type bindings struct{ server, client, copy []byte }
 
 func newBindings(audience, name string) bindings {
 	prefix := func(domain string) []byte {
@@ -28,7 +29,7 @@ func newBindings(audience, name string) bindings {
 		}
 		return b
 	}
-	return bindings{prefix(serverDomain), prefix(clientDomain)}
+	return bindings{prefix(serverDomain), prefix(clientDomain), prefix(copyDomain)}
 }
 
 // idSize is the length of an ID; [stores.ID.AppendSecret] gives as much.

@@ -132,6 +132,10 @@ func (m *Manager) plan(j job, phase Phase) writer {
 		return nil
 	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
 		return m.refresh
+	case j.held.copied && phase == Midway:
+		return m.confirm
+	case m.cache > 0 && !j.held.copied:
+		return m.same
 	}
 	return nil
 }
@@ -164,11 +168,18 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 	if err != nil {
 		return change, err
 	}
+	if m.cache > 0 && !h.copied {
+		if h, err = m.addCopy(h); err != nil {
+			return change, err
+		}
+	}
+	moved := m.expiry.idle > 0 && !h.expires.Equal(j.held.expires)
+	replace := moved || h.token.Payload != h.sent || !h.token.ID.Equal(j.held.token.ID)
+	h.sent = h.token.Payload
 	if err := s.settle(j, h); err != nil {
 		return change, err
 	}
-	moved := m.expiry.idle > 0 && !h.expires.Equal(j.held.expires)
-	if moved || h.token.Payload != j.held.token.Payload || !h.token.ID.Equal(j.held.token.ID) {
+	if replace {
 		change = m.replace(h)
 	}
 	return change, nil

@@ -31,6 +31,21 @@ func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) 
 }
 
 func (m *Manager) load(ctx context.Context, tok stores.Token) (held, error) {
+	copied, ok := m.openCopy(tok)
+	if ok && fresh(copied, m.cache) {
+		return copied, nil
+	}
+	h, err := m.loadRecord(ctx, tok)
+	if ok && errors.Is(err, stores.ErrUnavailable) && fresh(copied, m.fallback) {
+		m.emit(ctx, evStoreError, tok.ID, time.Time{}, Event{Err: err})
+		return copied, nil
+	}
+	return h, err
+}
+
+// loadRecord asks the store.
+func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (held, error) {
+	asked := now()
 	tok = m.token(tok)
 	rec, err := m.store.Load(ctx, tok)
 	switch {
@@ -43,8 +58,12 @@ func (m *Manager) load(ctx context.Context, tok stores.Token) (held, error) {
 	case err != nil:
 		return held{}, err
 	}
-	h := held{token: tok, rev: rec.Revision, expires: rec.Expires, stale: rec.Stale}
-	env, retired, err := m.open(tok.ID, h.clientHeld(), rec.Data)
+	h := held{token: tok, rev: rec.Revision, expires: rec.Expires, stale: rec.Stale, asked: asked, sent: tok.Payload}
+	domain := m.bindings.server
+	if h.clientHeld() {
+		domain = m.bindings.client
+	}
+	env, retired, err := m.open(tok.ID, domain, rec.Data)
 	switch {
 	case err != nil && h.clientHeld():
 		// The client chose these bytes. That they do not open says nothing
@@ -56,7 +75,7 @@ func (m *Manager) load(ctx context.Context, tok stores.Token) (held, error) {
 	h.meta, h.values = env.Metadata, env.Values
 	h.stale = h.stale || retired
 	if !h.clientHeld() {
-		h.token.Payload = "" // not ours: the record is on the server
+		h.token.Payload = "" // at most a copy: the record is on the server
 	}
 	if !m.expiry.live(&h, now()) {
 		return held{}, rejected(Expired, nil)

@@ -32,6 +32,9 @@ type Config struct {
 	MaxLifetime   time.Duration // from creation; 0: 30 days
 	TouchInterval time.Duration // 0: a twentieth of Lifetime, at most 5 minutes
 
+	CookieCache         time.Duration // 0: none; else how long a copy in the token serves reads
+	CookieCacheFallback time.Duration // how long it does while the store is unavailable
+
 	CommitTimeout time.Duration // 0: 5 seconds
 	Room          int           // characters of payload that a token has room for; 0: no limit
 
@@ -51,6 +54,8 @@ type Manager struct {
 	layout     serialize.Layout // nil: Bulla's envelope
 	bindings   bindings
 	expiry     expiry
+	cache      time.Duration
+	fallback   time.Duration
 	timeout    time.Duration
 	room       int
 	logger     *slog.Logger
@@ -89,6 +94,9 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	}
 	m.toucher, _ = store.(stores.Toucher)
 	m.holder, _ = store.(stores.ClientHolder)
+	if err := m.setCache(c); err != nil {
+		return nil, err
+	}
 	if m.serializer == nil {
 		m.serializer = serialize.JSON
 	}
@@ -100,6 +108,23 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 		m.room = math.MaxInt
 	}
 	return m, nil
+}
+
+func (m *Manager) setCache(c Config) error {
+	m.cache, m.fallback = c.CookieCache, c.CookieCacheFallback
+	switch {
+	case m.cache < 0 || m.fallback < 0:
+		return fmt.Errorf("%w: WithCookieCache and WithCookieCacheFallback take times that are not negative; leave them out for no cache", ErrConfig)
+	case m.cache == 0 && m.fallback > 0:
+		return fmt.Errorf("%w: WithCookieCacheFallback has no copies to fall back on; add WithCookieCache", ErrConfig)
+	case m.cache > 0 && m.fallback > 0 && m.fallback < m.cache:
+		return fmt.Errorf("%w: WithCookieCacheFallback(%v) is shorter than WithCookieCache(%v); lengthen it", ErrConfig, m.fallback, m.cache)
+	case m.cache > 0 && m.holder != nil:
+		return fmt.Errorf("%w: WithCookieCache needs a store that keeps its records on a server; the %s store has them in the cookie already", ErrConfig, m.info.Name)
+	case m.cache > 0 && m.encryptor == nil:
+		return fmt.Errorf("%w: WithCookieCache puts a copy of the session into the cookie; add WithEncryptor", ErrConfig)
+	}
+	return nil
 }
 
 func checkSealing(info stores.Info, c Config) error {
@@ -145,15 +170,6 @@ func (m *Manager) replace(h held) Change {
 // now is the time at the precision that records keep.
 func now() time.Time { return time.Now().Truncate(time.Millisecond) }
 
-// domain returns the binding's prefix for a record that the client holds or the
-// server.
-func (m *Manager) domain(client bool) []byte {
-	if client {
-		return m.bindings.client
-	}
-	return m.bindings.server
-}
-
 // token returns tok with what the store may ask of it.
 func (m *Manager) token(tok stores.Token) stores.Token {
 	if m.holder != nil && tok.Binding == nil {
@@ -162,7 +178,7 @@ func (m *Manager) token(tok stores.Token) stores.Token {
 	return tok
 }
 
-func (m *Manager) seal(id stores.ID, client bool, env serialize.Envelope) ([]byte, error) {
+func (m *Manager) seal(id stores.ID, domain []byte, env serialize.Envelope) ([]byte, error) {
 	join := serialize.Join
 	if m.layout != nil {
 		join = m.layout.Join
@@ -171,13 +187,13 @@ func (m *Manager) seal(id stores.ID, client bool, env serialize.Envelope) ([]byt
 	if err != nil || m.encryptor == nil {
 		return plain, err
 	}
-	return m.encryptor.Encrypt(nil, plain, bind(m.domain(client), id))
+	return m.encryptor.Encrypt(nil, plain, bind(domain, id))
 }
 
-func (m *Manager) open(id stores.ID, client bool, data []byte) (env serialize.Envelope, retired bool, err error) {
+func (m *Manager) open(id stores.ID, domain []byte, data []byte) (env serialize.Envelope, retired bool, err error) {
 	plain := data
 	if m.encryptor != nil {
-		if plain, err = m.encryptor.Decrypt(nil, data, bind(m.domain(client), id)); err != nil {
+		if plain, err = m.encryptor.Decrypt(nil, data, bind(domain, id)); err != nil {
 			return env, false, err
 		}
 		if r, ok := m.encryptor.(encrypt.Rotator); ok {

@@ -47,6 +47,11 @@ type held struct {
 	meta    serialize.Metadata
 	values  values
 	stale   bool // to be saved again: retired key, or another configuration
+
+	// Of a cookie cache:
+	asked  time.Time // when the server was asked for this state
+	copied bool      // the client has a copy of this state
+	sent   string    // the payload that the client has
 }
 
 func (h held) exists() bool { return !h.token.ID.IsZero() }

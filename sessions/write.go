@@ -38,14 +38,14 @@ func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stor
 	client := false
 	if m.holder != nil && room > 0 {
 		env.Sealed = now
-		if data, err = m.seal(tok.ID, true, env); err != nil {
+		if data, err = m.seal(tok.ID, m.bindings.client, env); err != nil {
 			return held{}, err
 		}
 		client = m.holder.ClientHolds(tok, rev, len(data), room)
 	}
 	if !client {
 		env.Sealed = time.Time{}
-		if data, err = m.seal(tok.ID, false, env); err != nil {
+		if data, err = m.seal(tok.ID, m.bindings.server, env); err != nil {
 			return held{}, err
 		}
 	}
@@ -53,7 +53,7 @@ func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stor
 	if err != nil {
 		return held{}, err
 	}
-	return held{token: tok, rev: rev, expires: expires, meta: env.Metadata, values: vals}, nil
+	return held{token: tok, rev: rev, expires: expires, asked: now, sent: base.sent, meta: env.Metadata, values: vals}, nil
 }
 
 // failed reports what is a failure of the store, and passes err on.
@@ -92,7 +92,7 @@ func (m *Manager) save(ctx context.Context, j job) (held, error) {
 		case !errors.Is(err, stores.ErrConflict):
 			return h, m.failed(ctx, id, started, err)
 		}
-		if base, vals, err = retry.again(ctx, base.token, j.log); err != nil {
+		if base, vals, err = retry.again(ctx, base.token, base.sent, j.log); err != nil {
 			return h, m.failed(ctx, id, started, err)
 		}
 		if vals.equal(base.values) { // the other request did the same
@@ -124,7 +124,7 @@ func (m *Manager) regenerate(ctx context.Context, j job) (held, error) {
 			return h, nil
 		}
 		if errors.Is(err, stores.ErrConflict) {
-			base, vals, err = retry.again(ctx, base.token, j.log)
+			base, vals, err = retry.again(ctx, base.token, base.sent, j.log)
 		}
 		if errors.Is(err, stores.ErrNotFound) {
 			err = ErrEnded
@@ -161,10 +161,11 @@ func (m *Manager) refresh(ctx context.Context, j job) (held, error) {
 		h, err = m.put(ctx, h, h.token, h.rev, h.values)
 	} else {
 		ev = evTouched
-		expires := m.expiry.expires(now(), h.meta.Deadline)
+		asked := now()
+		expires := m.expiry.expires(asked, h.meta.Deadline)
 		var rev stores.Revision
 		if rev, err = m.toucher.Touch(ctx, m.token(h.token), h.rev, expires); err == nil {
-			h.rev, h.expires = rev, expires
+			h.rev, h.expires, h.asked, h.copied = rev, expires, asked, false
 		}
 	}
 	switch {
@@ -195,7 +196,7 @@ func (m *Manager) retry(id stores.ID) *retry { return &retry{m: m, id: id, leave
 // it. After the first conflict requests of one session queue within this
 // process; further conflicts come from other processes, and are spread by a
 // random pause.
-func (r *retry) again(ctx context.Context, tok stores.Token, log []logged) (held, values, error) {
+func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []logged) (held, values, error) {
 	r.attempts++
 	r.m.emit(ctx, evConflict, r.id, time.Time{}, Event{Attempts: r.attempts})
 	busy := func() error { return fmt.Errorf("%w: %d attempts within %v", ErrBusy, r.attempts, r.m.timeout) }
@@ -214,7 +215,7 @@ func (r *retry) again(ctx context.Context, tok stores.Token, log []logged) (held
 			return held{}, nil, busy()
 		}
 	}
-	newer, err := r.m.load(ctx, tok)
+	newer, err := r.m.loadRecord(ctx, tok)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		return held{}, nil, ErrEnded
 	}
@@ -222,5 +223,6 @@ func (r *retry) again(ctx context.Context, tok stores.Token, log []logged) (held
 		return held{}, nil, err
 	}
 	vals, err := replay(newer.values, log)
+	newer.sent = sent
 	return newer, vals, err
 }

@@ -1,0 +1,87 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/stores"
+)
+
+// With a cookie cache the server keeps the truth, and the client's token carries
+// a sealed copy beside the ID: the record, its revision, its expiry, and when
+// the server was asked for it. For a short time after that a request reads the
+// copy and asks nobody; a change saves at the copy's revision, so a copy that is
+// out of date meets a conflict and loses nothing.
+//
+// A copy is sealed under a domain of its own: it never passes for a record, and
+// no record for a copy.
+
+// openCopy returns the session in tok's payload, or false where there is none
+// that opens and is alive. Whether it is fresh enough is the caller's question.
+func (m *Manager) openCopy(tok stores.Token) (held, bool) {
+	if m.cache == 0 || tok.Payload == "" {
+		return held{}, false
+	}
+	data, err := tok.DecodePayload()
+	if err != nil {
+		return held{}, false
+	}
+	env, retired, err := m.open(tok.ID, m.bindings.copy, data)
+	if err != nil || env.Revision == "" || env.Expires.IsZero() || env.Sealed.IsZero() {
+		return held{}, false
+	}
+	h := held{
+		token: tok, rev: stores.Revision(env.Revision), expires: env.Expires,
+		asked: env.Sealed, copied: !retired, sent: tok.Payload,
+		meta: env.Metadata, values: env.Values,
+	}
+	h.meta.Sealed, h.meta.Expires, h.meta.Revision = time.Time{}, time.Time{}, ""
+	return h, m.expiry.live(&h, now())
+}
+
+// fresh tells whether the server was asked for h no longer ago than age. A time
+// in the future is another machine's clock, and no reason to trust the copy for
+// longer.
+func fresh(h held, age time.Duration) bool {
+	since := time.Since(h.asked)
+	return since >= 0 && since < age
+}
+
+// addCopy gives h's token a copy of h, unless it has no room.
+func (m *Manager) addCopy(h held) (held, error) {
+	h.copied = true
+	h.token.Payload = ""
+	if m.room <= 0 {
+		return h, nil
+	}
+	env := serialize.Envelope{Metadata: h.meta, Values: h.values}
+	env.Sealed, env.Expires, env.Revision = h.asked, h.expires, string(h.rev)
+	data, err := m.seal(h.token.ID, m.bindings.copy, env)
+	if err != nil {
+		return h, err
+	}
+	if stores.PayloadChars(len(data)) <= m.room {
+		h.token.Payload = stores.EncodePayload(data)
+	}
+	return h, nil
+}
+
+// same writes nothing: the client lacks a copy of what was read.
+func (m *Manager) same(_ context.Context, j job) (held, error) { return j.held, nil }
+
+// confirm asks the server whether a session that was read from a copy is still
+// alive, for a handler that commits midway to be sure.
+func (m *Manager) confirm(ctx context.Context, j job) (held, error) {
+	started := time.Now()
+	h, err := m.loadRecord(ctx, j.held.token)
+	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
+		return h, ErrEnded
+	}
+	if err != nil {
+		return h, m.failed(ctx, j.held.token.ID, started, err)
+	}
+	h.sent = j.held.sent
+	return h, nil
+}
