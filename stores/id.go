@@ -24,32 +24,47 @@ const keyDomain = "bulla store key 1\x00"
 // from crypto/rand. Only the client keeps it; stores and logs see its [Key].
 //
 // Formatting, logging, and marshalling an ID as JSON or text give the key, so
-// that a stray %v cannot put a login into a log. The secret stands behind a
-// pointer because fmt prints unexported fields of an enclosing struct without
-// asking their methods; a pointer it prints as an address.
+// that a stray %v cannot put a login into a log.
 //
 // The zero ID names no session. IDs are immutable and safe for concurrent use.
 // Compare them with [ID.Equal], not with ==.
 type ID struct {
-	secret *[idSize]byte
+	// Two pointers, because fmt prints unexported fields of an enclosing
+	// struct without asking their methods. A pointer it prints as an address,
+	// but with a verb that does not fit a pointer, such as %s, it prints what
+	// is behind one.
+	p **[idSize]byte
+}
+
+// newID returns an ID and its secret bytes, to be filled. Both pointers are made
+// in one allocation.
+func newID() (ID, *[idSize]byte) {
+	box := new(struct {
+		p      *[idSize]byte
+		secret [idSize]byte
+	})
+	box.p = &box.secret
+	return ID{&box.p}, box.p
 }
 
 // NewID draws a new ID from crypto/rand.
 func NewID() ID {
-	id := ID{new([idSize]byte)}
-	rand.Read(id.secret[:]) // never fails: crypto/rand aborts the program instead
+	id, secret := newID()
+	rand.Read(secret[:]) // never fails: crypto/rand aborts the program instead
 	return id
 }
 
+func (id ID) secret() []byte { return (*id.p)[:] }
+
 // IsZero tells whether id names no session.
-func (id ID) IsZero() bool { return id.secret == nil }
+func (id ID) IsZero() bool { return id.p == nil }
 
 // Equal compares in constant time. Two zero IDs are equal.
 func (id ID) Equal(other ID) bool {
 	if id.IsZero() || other.IsZero() {
 		return id.IsZero() && other.IsZero()
 	}
-	return subtle.ConstantTimeCompare(id.secret[:], other.secret[:]) == 1
+	return subtle.ConstantTimeCompare(id.secret(), other.secret()) == 1
 }
 
 // AppendSecret appends the 24 secret bytes to dst. Who holds them is logged in
@@ -59,7 +74,7 @@ func (id ID) AppendSecret(dst []byte) []byte {
 	if id.IsZero() {
 		return dst
 	}
-	return append(dst, id.secret[:]...)
+	return append(dst, id.secret()...)
 }
 
 // Key returns the one-way hash under which stores keep the session and which
@@ -71,7 +86,7 @@ func (id ID) Key() Key {
 	}
 	var buf [len(keyDomain) + idSize]byte
 	copy(buf[:], keyDomain)
-	copy(buf[len(keyDomain):], id.secret[:])
+	copy(buf[len(keyDomain):], id.secret())
 	sum := sha256.Sum256(buf[:])
 	copy(k[:], sum[:])
 	return k

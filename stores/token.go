@@ -70,8 +70,9 @@ func ParseToken(value string) (tok Token, mac []byte, err error) {
 	if err != nil {
 		return Token{}, nil, fmt.Errorf("%w: the ID is not base64url", ErrMalformed)
 	}
-	tok = Token{ID: ID{new([idSize]byte)}, Payload: payload}
-	copy(tok.ID.secret[:], buf[:])
+	id, secret := newID()
+	copy(secret[:], buf[:])
+	tok = Token{ID: id, Payload: payload}
 	if n > idSize {
 		mac = append(mac, buf[idSize:n]...)
 	}
