@@ -17,6 +17,9 @@ import (
 	"github.com/bulla-go/bulla/stores/storetest"
 )
 
+// The suite tests Touch only where there is one.
+var _ stores.Toucher = (*memstore.Store)(nil)
+
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		New:      func(t *testing.T) stores.Store { return newStore(t) },
