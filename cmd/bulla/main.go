@@ -1,0 +1,246 @@
+// Bulla is a tool for the person on call:
+//
+//	bulla keygen                      prints a new key
+//	bulla inspect [flags] < cookie    opens a cookie and prints the session in it
+//	bulla inspect -record FILE < cookie
+//
+// Inspect reads the keys from the environment variable BULLA_KEY, separated by
+// white space, and the cookie from standard input: as a value, as name=value, or
+// as a whole Cookie header. Neither belongs on a command line, which every
+// process of the machine can read. It prints the plain session to standard
+// output, metadata first.
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/cookiestore"
+)
+
+const usage = `usage:
+  bulla keygen
+  bulla inspect [-name COOKIE] [-audience NAME] [-record FILE] < cookie
+
+keys are read from BULLA_KEY, separated by white space`
+
+func main() {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Getenv("BULLA_KEY")); err != nil {
+		fmt.Fprintln(os.Stderr, "bulla:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdin io.Reader, stdout io.Writer, keys string) error {
+	switch {
+	case len(args) == 1 && args[0] == "keygen":
+		_, err := fmt.Fprintln(stdout, encrypt.GenerateKey().ExportSecret())
+		return err
+	case len(args) > 0 && args[0] == "inspect":
+		return inspect(args[1:], stdin, stdout, keys)
+	}
+	return errors.New(usage)
+}
+
+func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) error {
+	flags := flag.NewFlagSet("inspect", flag.ContinueOnError)
+	name := flags.String("name", "__Host-session", "the cookie's `name`")
+	audience := flags.String("audience", "", "the application's `name`, as in WithAudience")
+	recordFile := flags.String("record", "", "a `file` with the record that the store has for this cookie: raw, base64 or hexadecimal")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return errors.New(usage)
+	}
+	enc, err := keyring(keyText)
+	if err != nil {
+		return err
+	}
+	manager, err := sessions.NewManager(cookiestore.Sealed(), sessions.Config{Encryptor: enc, Audience: *audience, Name: *name})
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(stdin, 1<<20))
+	if err != nil {
+		return err
+	}
+	tok, mac, err := stores.ParseToken(cookieValue(string(text), *name))
+	if err != nil {
+		return err
+	}
+	var records [][]byte
+	if *recordFile != "" {
+		data, err := os.ReadFile(*recordFile)
+		if err != nil {
+			return err
+		}
+		records = readings(data)
+	} else {
+		records = [][]byte{nil}
+	}
+	found, err := inspectAny(manager, tok, records)
+	if err != nil {
+		return fmt.Errorf("%w (is it -name %q, -audience %q, and are the keys those of the program that wrote it?)", err, *name, *audience)
+	}
+	print(stdout, tok, mac, found)
+	return nil
+}
+
+// inspectAny opens the reading that opens. Where none does, a reading that has at
+// least the form of a sealed record has the error that tells most.
+func inspectAny(manager *sessions.Manager, tok stores.Token, readings [][]byte) (sessions.Inspection, error) {
+	var best error
+	for _, record := range readings {
+		found, err := manager.Inspect(tok, record)
+		if err == nil {
+			return found, nil
+		}
+		if best == nil || errors.Is(best, encrypt.ErrMalformed) {
+			best = err
+		}
+	}
+	return sessions.Inspection{}, best
+}
+
+// keyring opens what any algorithm has sealed under any of the keys.
+func keyring(text string) (*encrypt.Keyring, error) {
+	var keys []encrypt.Key
+	for i, field := range strings.Fields(text) {
+		key, err := encrypt.ParseKey(field)
+		if err != nil {
+			return nil, fmt.Errorf("BULLA_KEY, key %d: %w", i+1, err)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("BULLA_KEY is not set: put the program's keys there, separated by white space")
+	}
+	var rings []*encrypt.Keyring
+	for _, algorithm := range []func(...encrypt.Key) (*encrypt.Keyring, error){encrypt.NewAESGCM, encrypt.NewXChaCha20Poly1305, encrypt.NewFernet} {
+		ring, err := algorithm(keys...)
+		if err != nil {
+			return nil, fmt.Errorf("BULLA_KEY: %w", err)
+		}
+		rings = append(rings, ring)
+	}
+	return encrypt.NewKeyring(rings...)
+}
+
+// cookieValue finds our cookie's value in a value, a pair or a header.
+func cookieValue(text, name string) string {
+	text = strings.TrimPrefix(strings.TrimSpace(text), "Cookie: ")
+	for part := range strings.SplitSeq(text, ";") {
+		if n, value, ok := strings.Cut(strings.TrimSpace(part), "="); ok && n == name {
+			return value
+		}
+	}
+	return text
+}
+
+// markSize is what the Redis store puts in front of a record.
+const markSize = 16
+
+// readings returns what the bytes of a record's file may stand for: a store's
+// tool prints them raw or encoded, with or without a line end and a mark.
+func readings(data []byte) [][]byte {
+	all := [][]byte{data, bytes.TrimSuffix(data, []byte("\n"))}
+	text := strings.TrimSpace(string(data))
+	for _, decode := range []func(string) ([]byte, error){
+		base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
+		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString, hex.DecodeString,
+	} {
+		if b, err := decode(text); err == nil {
+			all = append(all, b)
+		}
+	}
+	for _, b := range all {
+		if len(b) > markSize {
+			all = append(all, b[markSize:])
+		}
+	}
+	return all
+}
+
+func print(w io.Writer, tok stores.Token, mac []byte, found sessions.Inspection) {
+	env := found.Envelope
+	line := func(name string, value any) { fmt.Fprintf(w, "%-14s %v\n", name, value) }
+	line("session", tok.ID) // its hash: the key in the store
+	line("kind", found.Kind)
+	if mac != nil {
+		line("signed ID", "yes (not verified here)")
+	}
+	if found.Retired {
+		line("sealed under", "a key or algorithm that is not the first")
+	}
+	when := func(name string, t time.Time) {
+		if !t.IsZero() {
+			line(name, fmt.Sprintf("%s (%s)", t.Format(time.RFC3339), relative(time.Until(t))))
+		}
+	}
+	when("created", env.Created)
+	when("deadline", env.Deadline)
+	when("expires", env.Expires)
+	when("sealed", env.Sealed)
+	when("authenticated", env.Authenticated)
+	if env.Idle > 0 {
+		line("idle timeout", env.Idle)
+	}
+	line("generation", env.Generation)
+	if env.Owner != "" {
+		line("owner", hex.EncodeToString([]byte(env.Owner)))
+	}
+	if env.Label != "" {
+		line("label", visible(env.Label))
+	}
+	fmt.Fprintf(w, "\n%d values\n", len(env.Values))
+	for _, v := range env.Values {
+		fmt.Fprintf(w, "%s: %s\n", strconv.Quote(v.Name), readable(v))
+	}
+}
+
+func relative(d time.Duration) string {
+	if d < 0 {
+		return (-d).Round(time.Second).String() + " ago"
+	}
+	return "in " + d.Round(time.Second).String()
+}
+
+// readable shows JSON as it is, CBOR in its diagnostic notation, and other bytes
+// in hexadecimal.
+func readable(v serialize.Value) string {
+	if json.Valid(v.Data) {
+		return visible(string(v.Data))
+	}
+	if text, err := cbor.Diagnose(v.Data); err == nil {
+		return visible(text)
+	}
+	return "0x" + hex.EncodeToString(v.Data)
+}
+
+// visible leaves out what would drive the terminal: the content is the users'.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}

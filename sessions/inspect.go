@@ -1,0 +1,44 @@
+package sessions
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/stores"
+)
+
+// Inspection is an opened record. It holds the session's plain content.
+type Inspection struct {
+	Kind     string // "record on a server", "record in a cookie" or "copy in a cookie"
+	Retired  bool   // sealed under a key or algorithm that is not the first
+	Envelope serialize.Envelope
+}
+
+// Inspect opens a record for a person on call: the payload of tok, or the
+// record that a store has for it, where one is given. It asks no store and no
+// clock, so it opens expired sessions too. It must not decide about a login.
+//
+// A record without its token can't be opened: the ID is part of the key.
+func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
+	if record != nil {
+		env, retired, err := m.open(tok.ID, m.bindings.server, record)
+		return Inspection{"record on a server", retired, env}, err
+	}
+	if tok.Payload == "" {
+		return Inspection{}, fmt.Errorf("%w: the token has no payload; give the store's record too", stores.ErrMalformed)
+	}
+	data, err := tok.DecodePayload()
+	if err != nil {
+		return Inspection{}, err
+	}
+	env, retired, err := m.open(tok.ID, m.bindings.client, data)
+	if err == nil {
+		return Inspection{"record in a cookie", retired, env}, nil
+	}
+	env, retired, copyErr := m.open(tok.ID, m.bindings.copy, data)
+	if copyErr != nil {
+		return Inspection{}, errors.Join(err, copyErr)
+	}
+	return Inspection{"copy in a cookie", retired, env}, nil
+}
