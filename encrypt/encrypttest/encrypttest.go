@@ -72,10 +72,10 @@ var rules = []struct {
 	{"7 is safe for concurrent use", checkConcurrent},
 }
 
-var (
-	plain   = []byte("a plaintext of some length, over two blocks of AES")
-	binding = []byte("what it belongs to")
-)
+// arguments returns new slices each time: a faulty Encryptor may write to them.
+func arguments() (plain, binding []byte) {
+	return []byte("a plaintext of some length, over two blocks of AES"), []byte("what it belongs to")
+}
 
 // refusal returns a fault unless Decrypt gave an error of rule 3 and no bytes.
 func refusal(got []byte, err error) error {

@@ -10,6 +10,7 @@ import (
 
 // checkRotator tests e, an [encrypt.Rotator].
 func checkRotator(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	sealed, err := e.Encrypt(nil, plain, binding)
 	if err != nil {
 		return fmt.Errorf("Encrypt: %w", err)
@@ -24,6 +25,7 @@ func checkRotator(e encrypt.Encryptor) error {
 // the bound Encryptor and e understand each other, and that one bound Encryptor
 // keeps its binding through many calls.
 func checkBinder(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	for _, empty := range [][]byte{nil, {}} {
 		if _, err := e.(encrypt.Binder).Bind(empty); !errors.Is(err, encrypt.ErrNoBinding) {
 			return fmt.Errorf("Bind to nothing: got the error %v, want ErrNoBinding", err)

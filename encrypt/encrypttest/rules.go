@@ -11,6 +11,7 @@ import (
 )
 
 func checkAppend(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	prefix := []byte("prefix")
 	for _, spare := range []int{0, 1, 64, 4096} {
 		dst := func() []byte { return append(make([]byte, 0, len(prefix)+spare), prefix...) }
@@ -34,6 +35,7 @@ func checkAppend(e encrypt.Encryptor) error {
 }
 
 func checkNilOnError(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	if got, err := e.Encrypt([]byte("prefix"), plain, nil); err == nil || got != nil {
 		return fmt.Errorf("Encrypt without a binding: got %d bytes and the error %v, want nil and an error", len(got), err)
 	}
@@ -46,6 +48,7 @@ func checkNilOnError(e encrypt.Encryptor) error {
 }
 
 func checkRoundTrip(e encrypt.Encryptor) error {
+	_, binding := arguments()
 	for _, n := range []int{0, 1, 15, 16, 17, 31, 32, 33, 255, 4096, 64 << 10} {
 		want := bytes.Repeat([]byte{'x'}, n)
 		sealed, err := e.Encrypt(nil, want, binding)
@@ -64,6 +67,7 @@ func checkRoundTrip(e encrypt.Encryptor) error {
 }
 
 func checkOtherBinding(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	sealed, err := e.Encrypt(nil, plain, binding)
 	if err != nil {
 		return fmt.Errorf("Encrypt: %w", err)
@@ -95,6 +99,7 @@ func flip(b []byte, bit int) []byte {
 }
 
 func checkBits(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	for _, want := range [][]byte{nil, []byte("x"), plain} {
 		sealed, err := e.Encrypt(nil, want, binding)
 		if err != nil {
@@ -110,6 +115,7 @@ func checkBits(e encrypt.Encryptor) error {
 }
 
 func checkLengths(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	sealed, err := e.Encrypt(nil, plain, binding)
 	if err != nil {
 		return fmt.Errorf("Encrypt: %w", err)
@@ -134,6 +140,7 @@ func checkLengths(e encrypt.Encryptor) error {
 // checkRandomBytes goes up to 64 KiB. Behind the first bytes of a genuine
 // ciphertext, which may be a header, random bytes get further.
 func checkRandomBytes(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	rng := rand.NewChaCha8([32]byte{})
 	sealed, err := e.Encrypt(nil, plain, binding)
 	if err != nil {
@@ -156,6 +163,7 @@ func checkRandomBytes(e encrypt.Encryptor) error {
 }
 
 func checkEmptyBinding(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	sealed, err := e.Encrypt(nil, plain, binding)
 	if err != nil {
 		return fmt.Errorf("Encrypt: %w", err)
@@ -172,6 +180,7 @@ func checkEmptyBinding(e encrypt.Encryptor) error {
 }
 
 func checkFresh(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	for _, want := range [][]byte{nil, {}, plain} {
 		seen := make(map[string]bool)
 		for range 100 {
@@ -197,18 +206,18 @@ func guarded(b []byte) ([]byte, func() bool) {
 }
 
 func checkArguments(e encrypt.Encryptor) error {
-	sealed, err := e.Encrypt(nil, plain, binding)
+	plain, binding := arguments()
+	p, plainChanged := guarded(plain)
+	b, bindingChanged := guarded(binding)
+	dst := append(make([]byte, 0, 4096), "prefix"...)
+	sealed, err := e.Encrypt(dst, p, b)
 	if err != nil {
 		return fmt.Errorf("Encrypt: %w", err)
 	}
-	p, plainChanged := guarded(plain)
-	c, sealedChanged := guarded(sealed)
-	b, bindingChanged := guarded(binding)
-	dst := append(make([]byte, 0, 4096), "prefix"...)
-
-	if _, err := e.Encrypt(dst, p, b); err != nil {
-		return fmt.Errorf("Encrypt: %w", err)
+	if string(dst) != "prefix" {
+		return errors.New("Encrypt changed dst within its length")
 	}
+	c, sealedChanged := guarded(sealed[len(dst):])
 	if _, err := e.Decrypt(dst, c, b); err != nil {
 		return fmt.Errorf("Decrypt: %w", err)
 	}
@@ -226,12 +235,13 @@ func checkArguments(e encrypt.Encryptor) error {
 	case bindingChanged():
 		return errors.New("the binding, or what lies behind it, was changed")
 	case string(dst) != "prefix":
-		return errors.New("dst was changed within its length")
+		return errors.New("Decrypt changed dst within its length")
 	}
 	return nil
 }
 
 func checkReferences(e encrypt.Encryptor) error {
+	plain, binding := arguments()
 	p, b := bytes.Clone(plain), bytes.Clone(binding)
 	sealed, err := e.Encrypt(nil, p, b)
 	if err != nil {

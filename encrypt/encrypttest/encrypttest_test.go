@@ -1,0 +1,272 @@
+package encrypttest
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/stretchr/testify/require"
+)
+
+func newRing(t testing.TB) *encrypt.Keyring {
+	t.Helper()
+	ring, err := encrypt.NewAESGCM(encrypt.GenerateKey())
+	require.NoError(t, err)
+	return ring
+}
+
+func TestRunPasses(t *testing.T) {
+	Run(t, func() encrypt.Encryptor { return newRing(t) })
+}
+
+type operation = func(dst, in, binding []byte) ([]byte, error)
+
+// faulty is a good Encryptor with one fault.
+type faulty struct{ encrypt, decrypt operation }
+
+func (f faulty) Encrypt(dst, plaintext, binding []byte) ([]byte, error) {
+	return f.encrypt(dst, plaintext, binding)
+}
+
+func (f faulty) Decrypt(dst, ciphertext, binding []byte) ([]byte, error) {
+	return f.decrypt(dst, ciphertext, binding)
+}
+
+// Every rule finds an Encryptor that breaks it.
+func TestRulesFindFaults(t *testing.T) {
+	var (
+		mu       sync.Mutex
+		kept     []byte
+		sealedBy = make(map[string][]byte)
+	)
+	found := make(map[string]bool)
+	for _, test := range []struct {
+		fault string
+		rule  string
+		make  func(good *encrypt.Keyring) faulty
+	}{
+		{"Encrypt ignores dst", "1 appends to dst", func(good *encrypt.Keyring) faulty {
+			return faulty{func(_, in, b []byte) ([]byte, error) { return good.Encrypt(nil, in, b) }, good.Decrypt}
+		}},
+		{"Decrypt ignores dst", "1 appends to dst", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(_, in, b []byte) ([]byte, error) { return good.Decrypt(nil, in, b) }}
+		}},
+		{"Decrypt returns dst beside an error", "1 returns nil on an error", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				if out, err := good.Decrypt(dst, in, b); err == nil {
+					return out, nil
+				} else {
+					return dst, err
+				}
+			}}
+		}},
+		{"an empty plaintext can't be sealed", "2 opens what it sealed", func(good *encrypt.Keyring) faulty {
+			return faulty{func(dst, in, b []byte) ([]byte, error) {
+				if len(in) == 0 {
+					return nil, errors.New("nothing to seal")
+				}
+				return good.Encrypt(dst, in, b)
+			}, good.Decrypt}
+		}},
+		{"the binding is ignored", "2 refuses another binding", func(good *encrypt.Keyring) faulty {
+			fixed := func(op operation) operation {
+				return func(dst, in, b []byte) ([]byte, error) {
+					if len(b) == 0 {
+						return nil, encrypt.ErrNoBinding
+					}
+					return op(dst, in, []byte("fixed"))
+				}
+			}
+			return faulty{fixed(good.Encrypt), fixed(good.Decrypt)}
+		}},
+		{"the binding's end is ignored", "2 refuses another binding", func(good *encrypt.Keyring) faulty {
+			cut := func(op operation) operation {
+				return func(dst, in, b []byte) ([]byte, error) { return op(dst, in, b[:min(len(b), 16)]) }
+			}
+			return faulty{cut(good.Encrypt), cut(good.Decrypt)}
+		}},
+		{"one byte is not authenticated", "2 refuses every changed bit", func(good *encrypt.Keyring) faulty {
+			return faulty{
+				func(dst, in, b []byte) ([]byte, error) {
+					out, err := good.Encrypt(dst, in, b)
+					return append(out, 0), err
+				},
+				func(dst, in, b []byte) ([]byte, error) {
+					if len(in) == 0 {
+						return nil, encrypt.ErrMalformed
+					}
+					return good.Decrypt(dst, in[:len(in)-1], b)
+				},
+			}
+		}},
+		{"trailing bytes are ignored", "3 refuses every truncation and extension", func(good *encrypt.Keyring) faulty {
+			plain, _ := arguments()
+			size := 6 + 12 + len(plain) + 16
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				return good.Decrypt(dst, in[:min(len(in), size)], b)
+			}}
+		}},
+		{"an error wraps no sentinel", "3 refuses random bytes", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				out, err := good.Decrypt(dst, in, b)
+				if errors.Is(err, encrypt.ErrMalformed) {
+					err = errors.New("no good")
+				}
+				return out, err
+			}}
+		}},
+		{"an empty binding is taken", "4 refuses an empty binding", func(good *encrypt.Keyring) faulty {
+			or := func(op operation) operation {
+				return func(dst, in, b []byte) ([]byte, error) { return op(dst, in, append([]byte("x"), b...)) }
+			}
+			return faulty{or(good.Encrypt), or(good.Decrypt)}
+		}},
+		{"a ciphertext is made twice", "5 never makes the same ciphertext twice", func(good *encrypt.Keyring) faulty {
+			return faulty{func(dst, in, b []byte) ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				name := string(in) + "\x00" + string(b)
+				if sealedBy[name] == nil {
+					sealedBy[name], _ = good.Encrypt(nil, in, b)
+				}
+				return append(dst, sealedBy[name]...), nil
+			}, good.Decrypt}
+		}},
+		{"the plaintext is overwritten", "6 leaves its arguments alone", func(good *encrypt.Keyring) faulty {
+			return faulty{func(dst, in, b []byte) ([]byte, error) {
+				out, err := good.Encrypt(dst, in, b)
+				clear(in)
+				return out, err
+			}, good.Decrypt}
+		}},
+		{"the ciphertext is opened in place", "6 leaves its arguments alone", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				out, err := good.Decrypt(dst, in, b)
+				if err == nil {
+					copy(in, out)
+				}
+				return out, err
+			}}
+		}},
+		{"bytes behind the binding are overwritten", "6 leaves its arguments alone", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				_ = append(b, 0)
+				return good.Decrypt(dst, in, b)
+			}}
+		}},
+		{"Decrypt overwrites dst", "6 leaves its arguments alone", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				out, err := good.Decrypt(bytes.Clone(dst), in, b)
+				clear(dst)
+				return out, err
+			}}
+		}},
+		{"Encrypt overwrites dst", "6 leaves its arguments alone", func(good *encrypt.Keyring) faulty {
+			return faulty{func(dst, in, b []byte) ([]byte, error) {
+				out, err := good.Encrypt(bytes.Clone(dst), in, b)
+				clear(dst)
+				return out, err
+			}, good.Decrypt}
+		}},
+		{"the result stays in use", "6 keeps no reference", func(good *encrypt.Keyring) faulty {
+			return faulty{good.Encrypt, func(dst, in, b []byte) ([]byte, error) {
+				out, err := good.Decrypt(dst, in, b)
+				if err != nil {
+					return nil, err
+				}
+				if kept == nil {
+					kept = out
+				}
+				return kept, nil
+			}}
+		}},
+		{"one buffer for all goroutines", "7 is safe for concurrent use", func(good *encrypt.Keyring) faulty {
+			// A lock around each access, so that the race detector is not
+			// needed to see the fault.
+			var held []byte
+			return faulty{func(dst, in, b []byte) ([]byte, error) {
+				mu.Lock()
+				held = bytes.Clone(in)
+				mu.Unlock()
+				runtime.Gosched()
+				out, err := good.Encrypt(dst, in, b)
+				mu.Lock()
+				defer mu.Unlock()
+				if !bytes.Equal(held, in) {
+					return nil, errors.New("the buffer was overwritten")
+				}
+				return out, err
+			}, good.Decrypt}
+		}},
+	} {
+		t.Run(test.fault, func(t *testing.T) {
+			e := test.make(newRing(t))
+			for _, r := range rules {
+				if r.name != test.rule {
+					continue
+				}
+				found[r.name] = true
+				require.NoError(t, r.check(newRing(t)))
+				err := r.check(e)
+				require.Error(t, err)
+				return
+			}
+			t.Fatalf("there is no rule %q", test.rule)
+		})
+	}
+	for _, r := range rules {
+		require.True(t, found[r.name], "no fault tests the rule %q", r.name)
+	}
+}
+
+// faultyBinder breaks what only a Binder can.
+type faultyBinder struct {
+	*encrypt.Keyring
+	bind func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error)
+}
+
+func (f faultyBinder) Bind(binding []byte) (encrypt.Encryptor, error) {
+	return f.bind(f.Keyring, binding)
+}
+
+func TestBinderFaults(t *testing.T) {
+	for name, bind := range map[string]func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error){
+		"binds to nothing": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+			return good.Bind(append([]byte{'x'}, binding...))
+		},
+		"listens to the binding of a call": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+			_, err := good.Bind(binding)
+			return good, err
+		},
+		"keeps the caller's slice": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+			_, err := good.Bind(binding)
+			return faulty{
+				func(dst, in, _ []byte) ([]byte, error) { return good.Encrypt(dst, in, binding) },
+				func(dst, in, _ []byte) ([]byte, error) { return good.Decrypt(dst, in, binding) },
+			}, err
+		},
+		"another domain": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+			if len(binding) == 0 {
+				return nil, encrypt.ErrNoBinding
+			}
+			return good.Bind(append([]byte("bound "), binding...))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Error(t, checkBinder(faultyBinder{newRing(t), bind}))
+		})
+	}
+	require.NoError(t, checkBinder(newRing(t)))
+}
+
+type alwaysRetired struct{ *encrypt.Keyring }
+
+func (alwaysRetired) Retired([]byte) bool { return true }
+
+func TestRotatorFault(t *testing.T) {
+	require.Error(t, checkRotator(alwaysRetired{newRing(t)}))
+	require.NoError(t, checkRotator(newRing(t)))
+}
