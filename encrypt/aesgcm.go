@@ -21,8 +21,8 @@ var aesGCM = &algorithm{1, "AES-256-GCM", func(key []byte) (sealer, error) {
 }}
 
 // NewAESGCM returns a ring that seals with AES-256-GCM. It is the algorithm to
-// choose unless something speaks for another one: fast on every processor with
-// AES instructions, and in the standard library.
+// choose unless something speaks for another one: it is in the standard library
+// and in FIPS 140, and fast where the processor has AES instructions.
 //
 // The first key encrypts, all of them open. A list without keys, a zero Key and
 // a key that occurs twice are [ErrInvalidKey]; no key is ever skipped.

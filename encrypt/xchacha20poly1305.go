@@ -11,8 +11,8 @@ var xChaCha20Poly1305 = &algorithm{2, "XChaCha20-Poly1305", func(key []byte) (se
 }}
 
 // NewXChaCha20Poly1305 returns a ring that seals with XChaCha20-Poly1305
-// (draft-irtf-cfrg-xchacha), with random nonces of 192 bits. It is for
-// processors without AES instructions, where AES is slow.
+// (draft-irtf-cfrg-xchacha), with random nonces of 192 bits. It is fast on
+// processors without AES instructions too.
 //
 // The keys are as in [NewAESGCM].
 func NewXChaCha20Poly1305(keys ...Key) (*Keyring, error) {

@@ -1,0 +1,99 @@
+package encrypt_test
+
+import (
+	"testing"
+
+	"github.com/bulla-go/bulla/encrypt"
+)
+
+// benchmarkSize is a small session's record.
+const benchmarkSize = 200
+
+// benchmarkBinding is as long as a session's: domain, audience, cookie name and
+// ID, each with its length.
+var benchmarkBinding = make([]byte, 64)
+
+func BenchmarkEncrypt(b *testing.B) {
+	plaintext := make([]byte, benchmarkSize)
+	eachAlgorithm(b, func(b *testing.B, ring *encrypt.Keyring) {
+		for b.Loop() {
+			if _, err := ring.Encrypt(nil, plaintext, benchmarkBinding); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkDecrypt(b *testing.B) {
+	eachAlgorithm(b, func(b *testing.B, ring *encrypt.Keyring) {
+		sealed, err := ring.Encrypt(nil, make([]byte, benchmarkSize), benchmarkBinding)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := ring.Decrypt(nil, sealed, benchmarkBinding); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// A request that opens a record and seals it again.
+func BenchmarkDecryptEncrypt(b *testing.B) {
+	eachAlgorithm(b, func(b *testing.B, ring *encrypt.Keyring) {
+		benchmarkDecryptEncrypt(b, ring, func() (encrypt.Encryptor, error) { return ring, nil })
+	})
+}
+
+// The same through Bind.
+func BenchmarkBindDecryptEncrypt(b *testing.B) {
+	eachAlgorithm(b, func(b *testing.B, ring *encrypt.Keyring) {
+		benchmarkDecryptEncrypt(b, ring, func() (encrypt.Encryptor, error) { return ring.Bind(benchmarkBinding) })
+	})
+}
+
+func benchmarkDecryptEncrypt(b *testing.B, ring *encrypt.Keyring, begin func() (encrypt.Encryptor, error)) {
+	sealed, err := ring.Encrypt(nil, make([]byte, benchmarkSize), benchmarkBinding)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		e, err := begin()
+		if err != nil {
+			b.Fatal(err)
+		}
+		plaintext, err := e.Decrypt(nil, sealed, benchmarkBinding)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := e.Encrypt(nil, plaintext, benchmarkBinding); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func eachAlgorithm(b *testing.B, f func(*testing.B, *encrypt.Keyring)) {
+	for name, newRing := range algorithms {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			f(b, mustRing(b, newRing, encrypt.GenerateKey()))
+		})
+	}
+}
+
+func BenchmarkFernetTokens(b *testing.B) {
+	tokens, err := encrypt.NewFernetTokens(encrypt.GenerateKey())
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := tokens.Encrypt(make([]byte, benchmarkSize))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tokens.Decrypt(token, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
