@@ -84,16 +84,21 @@ func newCookie(c *config) (cookie, error) {
 	return cookie{name, strings.TrimPrefix(sample.String(), name+"=x")}, nil
 }
 
-// sent returns the values of our cookie in r, each once. Browsers send several
-// when a sibling subdomain, or the same host under another path, has set the
-// name too.
+// sent returns the values of our cookie in r, each once, and no more than one
+// over maxCandidates. Browsers send several when a sibling subdomain, or the same
+// host under another path, has set the name too.
 func (c cookie) sent(r *http.Request) []string {
 	var values []string
 	for _, line := range r.Header["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
-			if name == c.name && !slices.Contains(values, value) {
-				values = append(values, value)
+			if name != c.name || slices.Contains(values, value) {
+				continue
+			}
+			// A header has room for tens of thousands, and each is compared
+			// with all before it.
+			if values = append(values, value); len(values) > maxCandidates {
+				return values
 			}
 		}
 	}

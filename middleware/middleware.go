@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -39,6 +40,10 @@ func New(store stores.Store, options ...Option) (*Middleware, error) {
 		if skip == nil {
 			return nil, fmt.Errorf("middleware: %w: WithSkip: the function is nil; leave it out", sessions.ErrConfig)
 		}
+	}
+	// The result of a constructor whose error was not looked at.
+	if k, ok := c.sessions.Encryptor.(*encrypt.Keyring); c.encrypts && (c.sessions.Encryptor == nil || ok && k == nil) {
+		return nil, fmt.Errorf("middleware: %w: WithEncryptor: the encryptor is nil; check the error of its constructor", sessions.ErrConfig)
 	}
 	var err error
 	if m.cookie, err = newCookie(&c); err != nil {

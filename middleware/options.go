@@ -21,6 +21,7 @@ type config struct {
 	sessions sessions.Config
 	touch    *time.Duration
 
+	encrypts      bool
 	cookieName    string
 	cookiePath    string
 	cookieDomain  string
@@ -40,7 +41,7 @@ type config struct {
 
 // WithEncryptor seals every record, in the cookie and on the server.
 func WithEncryptor(e encrypt.Encryptor) Option {
-	return func(c *config) { c.sessions.Encryptor = e }
+	return func(c *config) { c.sessions.Encryptor, c.encrypts = e, true }
 }
 
 // WithoutEncryption allows a store outside the process to hold records that

@@ -165,7 +165,12 @@ func (q *request) begin() error {
 	}
 	change, err := q.m.manager.Commit(q.r.Context(), s, sessions.BeforeResponse)
 	q.apply(change)
-	if err != nil && !errors.Is(err, sessions.ErrEnded) {
+	switch {
+	case errors.Is(err, sessions.ErrEnded):
+		// A line of an earlier Commit would put a dead token over a newer
+		// login's.
+		q.retract()
+	case err != nil:
 		q.answer(err)
 		return err
 	}
@@ -208,8 +213,9 @@ func (q *request) answer(err error) {
 	q.failed = err
 	h := q.w.Header()
 	for name := range h {
-		// What described the handler's body does not describe this one.
-		if strings.HasPrefix(name, "Content-") || name == "Etag" || name == "Last-Modified" || name == "Location" {
+		// What described the handler's body does not describe this one. A
+		// Content-Security-Policy describes nothing, and protects this one too.
+		if strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy") || name == "Etag" || name == "Last-Modified" || name == "Location" {
 			delete(h, name)
 		}
 	}
@@ -223,13 +229,7 @@ func (q *request) apply(change sessions.Change) {
 	if change.Action == sessions.Keep {
 		return
 	}
-	h := q.w.Header()
-	if q.line != "" {
-		rest := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return line == q.line })
-		if h["Set-Cookie"] = rest; len(rest) == 0 {
-			delete(h, "Set-Cookie")
-		}
-	}
+	q.retract()
 	if change.Action == sessions.Remove {
 		q.line = q.m.cookie.remove()
 	} else {
@@ -239,7 +239,20 @@ func (q *request) apply(change sessions.Change) {
 		}
 		q.line = q.m.cookie.set(change.Token.Value(mac), change.MaxAge)
 	}
-	h.Add("Set-Cookie", q.line)
+	q.w.Header().Add("Set-Cookie", q.line)
+}
+
+// retract takes our Set-Cookie line back, where there is one. It needs q.mu.
+func (q *request) retract() {
+	if q.line == "" {
+		return
+	}
+	h := q.w.Header()
+	rest := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return line == q.line })
+	if h["Set-Cookie"] = rest; len(rest) == 0 {
+		delete(h, "Set-Cookie")
+	}
+	q.line = ""
 }
 
 // limitCaching keeps shared caches from giving one user's page to another. What

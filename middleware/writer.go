@@ -73,10 +73,13 @@ func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 }
 
 // Unwrap gives the writer beneath to http.ResponseController and to whoever asks.
-// What they write there we do not see, so the commit comes first. A
-// ResponseController's deadlines and full duplex do not come this way.
+// What they write there we do not see, so the commit comes first; where it fails
+// they get a writer that returns its error. A ResponseController's deadlines and
+// full duplex do not come this way.
 func (w *writer) Unwrap() http.ResponseWriter {
-	w.q.begin()
+	if w.q.begin() != nil {
+		return struct{ http.ResponseWriter }{w}
+	}
 	return w.ResponseWriter
 }
 

@@ -1,0 +1,163 @@
+package middleware_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/cookiestore"
+	"github.com/bulla-go/bulla/stores/memstore"
+)
+
+// outside is a store outside the process: it does not describe itself.
+type outside struct{ stores.Store }
+
+func TestInvalidOptions(t *testing.T) {
+	const day = 24 * time.Hour
+	mem, err := memstore.New()
+	require.NoError(t, err)
+	signedStore, err := cookiestore.Signed(encrypt.GenerateKey())
+	require.NoError(t, err)
+	key := encrypt.GenerateKey()
+	enc := ring(t, encrypt.GenerateKey())
+	type opts = []middleware.Option
+
+	for _, tt := range []struct {
+		name   string
+		store  stores.Store
+		opts   opts
+		says   string // the option
+		remedy string
+	}{
+		{"SameSite=None without Secure", mem, opts{middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithInsecureHTTP()}, "WithSameSite", "leave WithInsecureHTTP out"},
+		{"SameSite default mode", mem, opts{middleware.WithSameSite(http.SameSiteDefaultMode)}, "WithSameSite", "use Lax, Strict or None"},
+		{"SameSite unknown", mem, opts{middleware.WithSameSite(17)}, "WithSameSite", "use Lax, Strict or None"},
+		{"__Host- with Domain", mem, opts{middleware.WithCookieName("__Host-id"), middleware.WithCookieDomain("example.com")}, "WithCookieDomain", "leave the domain out"},
+		{"__Host- with Path", mem, opts{middleware.WithCookieName("__Host-id"), middleware.WithCookiePath("/app")}, "WithCookiePath", "leave the path out"},
+		{"__Host- insecure", mem, opts{middleware.WithCookieName("__Host-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
+		{"__Secure- insecure", mem, opts{middleware.WithCookieName("__Secure-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
+		{"prefix in another case", mem, opts{middleware.WithCookieName("__hOsT-id"), middleware.WithCookieDomain("example.com")}, "WithCookieDomain", "leave the domain out"},
+		{"Partitioned without Secure", mem, opts{middleware.WithPartitioned(), middleware.WithInsecureHTTP()}, "WithPartitioned", "leave WithInsecureHTTP out"},
+		{"path without slash", mem, opts{middleware.WithCookiePath("app")}, "WithCookiePath", "add one"},
+		{"path with semicolon", mem, opts{middleware.WithCookiePath("/a;b")}, "WithCookiePath", "invalid"},
+		{"path with line end", mem, opts{middleware.WithCookiePath("/a\r\nX: y")}, "WithCookiePath", "invalid"},
+		{"path too long", mem, opts{middleware.WithCookiePath("/" + strings.Repeat("a", 1024))}, "WithCookiePath", "shorten it"},
+		{"domain too long", mem, opts{middleware.WithCookieDomain(strings.Repeat("a.", 600) + "com")}, "WithCookieDomain", "shorten it"},
+		{"domain with space", mem, opts{middleware.WithCookieDomain("exa mple.com")}, "WithCookieDomain", "invalid"},
+		{"name with equals sign", mem, opts{middleware.WithCookieName("a=b")}, "WithCookieName", "invalid"},
+		{"name with semicolon", mem, opts{middleware.WithCookieName("a;b")}, "WithCookieName", "invalid"},
+		{"name with space", mem, opts{middleware.WithCookieName("a b")}, "WithCookieName", "invalid"},
+		{"name with line end", mem, opts{middleware.WithCookieName("a\r\nX")}, "WithCookieName", "invalid"},
+		{"name beyond ASCII", mem, opts{middleware.WithCookieName("café")}, "WithCookieName", "invalid"},
+		{"name too long", mem, opts{middleware.WithCookieName(strings.Repeat("n", 4000))}, "WithCookieName", "shorten it"},
+
+		{"nil store", nil, nil, "store", "use memstore.New"},
+		{"Sealed without encryptor", cookiestore.Sealed(), nil, "cookie", "add WithEncryptor"},
+		{"Sealed without encryption", cookiestore.Sealed(), opts{middleware.WithoutEncryption()}, "cookie", "add WithEncryptor"},
+		{"Signed with encryptor", signedStore, opts{middleware.WithEncryptor(enc)}, "WithEncryptor", "use cookiestore.Sealed"},
+		{"outside without encryptor", outside{mem}, nil, "outside", "add WithEncryptor, or WithoutEncryption"},
+		{"encrypted and not", mem, opts{middleware.WithEncryptor(enc), middleware.WithoutEncryption()}, "WithEncryptor", "leave one out"},
+		{"nil encryptor", mem, opts{middleware.WithEncryptor(nil)}, "WithEncryptor", "check the error"},
+		{"encryptor of a failed constructor", mem, opts{middleware.WithEncryptor((*encrypt.Keyring)(nil))}, "WithEncryptor", "check the error"},
+
+		{"bad pattern", mem, opts{middleware.WithAutoload("/ok", "/{")}, `WithAutoload("/{")`, "use patterns of http.ServeMux"},
+		{"empty pattern", mem, opts{middleware.WithAutoload("")}, `WithAutoload("")`, "use patterns of http.ServeMux"},
+		{"pattern with bad method", mem, opts{middleware.WithAutoload("G@T /")}, "WithAutoload", "use patterns of http.ServeMux"},
+		{"conflicting patterns", mem, opts{middleware.WithAutoload("/{a}/x"), middleware.WithAutoload("/x/{b}")}, "WithAutoload", "do not conflict"},
+		{"pattern twice", mem, opts{middleware.WithAutoload("/x", "/x")}, "WithAutoload", "do not conflict"},
+		{"nil regexp", mem, opts{middleware.WithAutoloadRegexp(regexp.MustCompile("/a"), nil)}, "WithAutoloadRegexp: expression 2", "leave it out"},
+		{"nil autoload function", mem, opts{middleware.WithAutoloadFunc(nil)}, "WithAutoloadFunc", "leave it out"},
+		{"nil skip function", mem, opts{middleware.WithSkip(nil)}, "WithSkip", "leave it out"},
+
+		{"lifetime over 400 days", mem, opts{middleware.WithLifetime(400*day + time.Second)}, "WithLifetime", "use a shorter one"},
+		{"cap over 400 days", mem, opts{middleware.WithMaxLifetime(401 * day)}, "WithMaxLifetime", "use a shorter one"},
+		{"negative lifetime", mem, opts{middleware.WithLifetime(-1)}, "WithLifetime", "use 0"},
+		{"lifetime under a second", mem, opts{middleware.WithLifetime(time.Millisecond)}, "WithLifetime", "use a longer one"},
+		{"negative cap", mem, opts{middleware.WithMaxLifetime(-1)}, "WithMaxLifetime", "leave it out"},
+		{"negative touch interval", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithTouchInterval(-1)}, "WithTouchInterval", "use 0"},
+		{"negative commit timeout", mem, opts{middleware.WithCommitTimeout(-1)}, "WithCommitTimeout", "leave it out"},
+		{"rolling without lifetime", mem, opts{middleware.WithRolling()}, "WithRolling", "set the idle timeout with WithLifetime"},
+		{"touch interval without rolling", mem, opts{middleware.WithLifetime(day), middleware.WithTouchInterval(time.Minute)}, "WithTouchInterval", "add it, or leave"},
+		{"touch interval 0 without rolling", mem, opts{middleware.WithLifetime(day), middleware.WithTouchInterval(0)}, "WithTouchInterval", "add it, or leave"},
+		{"touch interval over lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithTouchInterval(day)}, "WithTouchInterval", "shorten it"},
+		{"cap over fixed lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithMaxLifetime(2 * day)}, "WithMaxLifetime", "leave one of them out"},
+		{"cap under rolling lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithMaxLifetime(time.Hour)}, "WithMaxLifetime", "lengthen the first"},
+
+		{"signed IDs without keys", mem, opts{middleware.WithSignedIDs()}, "WithSignedIDs", "give at least one"},
+		{"signed IDs with a key twice", mem, opts{middleware.WithSignedIDs(key, key)}, "WithSignedIDs", "give each key once"},
+		{"signed IDs with the zero key", mem, opts{middleware.WithSignedIDs(key, encrypt.Key{})}, "WithSignedIDs", "make one with GenerateKey"},
+
+		{"negative cookie cache", mem, opts{middleware.WithEncryptor(enc), middleware.WithCookieCache(-1)}, "WithCookieCache", "leave them out"},
+		{"cookie cache over a cookie", cookiestore.Sealed(), opts{middleware.WithEncryptor(enc), middleware.WithCookieCache(time.Minute)}, "WithCookieCache", "needs a store"},
+		{"cookie cache without encryptor", mem, opts{middleware.WithCookieCache(time.Minute)}, "WithCookieCache", "add WithEncryptor"},
+		{"fallback without cookie cache", mem, opts{middleware.WithEncryptor(enc), middleware.WithCookieCacheFallback(time.Minute)}, "WithCookieCacheFallback", "add WithCookieCache"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			mw, err := middleware.New(tt.store, tt.opts...)
+			require.Nil(t, mw)
+			require.ErrorIs(t, err, sessions.ErrConfig)
+			require.ErrorContains(t, err, tt.says)
+			require.ErrorContains(t, err, tt.remedy)
+		})
+	}
+}
+
+// What New accepts at the edges, so that the table above refuses no more than it
+// should.
+func TestValidOptions(t *testing.T) {
+	const day = 24 * time.Hour
+	mem := memory(t).store
+	for name, opts := range map[string][]middleware.Option{
+		"nothing":                   nil,
+		"400 days":                  {middleware.WithLifetime(400 * day)},
+		"rolling, 400 days":         {middleware.WithLifetime(400 * day), middleware.WithRolling()},
+		"cap of session-only":       {middleware.WithMaxLifetime(day)},
+		"None and Secure":           {middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
+		"attributes at their limit": {middleware.WithCookiePath("/" + strings.Repeat("a", 1023))},
+		"patterns that overlap":     {middleware.WithAutoload("/app/", "/app/{id}", "GET /app/x")},
+	} {
+		_, err := middleware.New(mem, opts...)
+		require.NoError(t, err, name)
+	}
+	_, err := middleware.New(outside{mem}, middleware.WithoutEncryption())
+	require.NoError(t, err)
+}
+
+// cookieLine returns the line that a first visit is answered with, without its
+// value.
+func cookieLine(t *testing.T, opts ...middleware.Option) string {
+	t.Helper()
+	a := ask(memory(t).new(t, opts...).Handler(count), "/")
+	require.Len(t, a.Header["Set-Cookie"], 1)
+	name, rest, _ := strings.Cut(a.Header["Set-Cookie"][0], "=")
+	_, attrs, _ := strings.Cut(rest, ";")
+	return name + ";" + attrs
+}
+
+func TestDefaults(t *testing.T) {
+	require.Equal(t, "__Host-session; Path=/; HttpOnly; Secure; SameSite=Lax", cookieLine(t))
+}
+
+func TestCookieAttributes(t *testing.T) {
+	for want, opts := range map[string][]middleware.Option{
+		"session; Path=/; HttpOnly; SameSite=Lax":                             {middleware.WithInsecureHTTP()},
+		"session; Path=/app; HttpOnly; Secure; SameSite=Lax":                  {middleware.WithCookiePath("/app")},
+		"session; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax": {middleware.WithCookieDomain("example.com")},
+		"__session; Path=/; HttpOnly; Secure; SameSite=Lax":                   {middleware.WithFirebaseHosting()},
+		"sid; Path=/; HttpOnly; Secure; SameSite=Strict":                      {middleware.WithCookieName("sid"), middleware.WithSameSite(http.SameSiteStrictMode)},
+		"__Host-session; Path=/; HttpOnly; Secure; SameSite=None; Partitioned": {
+			middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
+		"__Host-session; Path=/; Secure; SameSite=Lax":                       {middleware.WithInsecureScriptAccess()},
+		"__Host-session; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax": {middleware.WithLifetime(time.Minute)},
+	} {
+		require.Equal(t, want, cookieLine(t, opts...))
+	}
+}
