@@ -1,0 +1,63 @@
+//go:build unix
+
+package redistest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Nodes is a Cluster of three primaries.
+type Nodes struct {
+	Servers []*Server
+	Addrs   []string
+	t       testing.TB
+}
+
+// Cluster starts three servers and makes them one Cluster.
+func Cluster(t testing.TB) *Nodes {
+	t.Helper()
+	n := &Nodes{t: t}
+	for range 3 {
+		s := start(t, nil, "--cluster-enabled", "yes", "--cluster-port", freePort(t), "--cluster-node-timeout", "2000")
+		n.Servers = append(n.Servers, s)
+		n.Addrs = append(n.Addrs, s.Addr)
+	}
+	for _, s := range n.Servers {
+		s.WaitReady()
+	}
+	args := append([]string{"--cluster", "create"}, n.Addrs...)
+	cli(t, append(args, "--cluster-replicas", "0", "--cluster-yes")...)
+	for _, s := range n.Servers {
+		client := s.Client()
+		Wait(t, "the Cluster serves all slots", func() bool {
+			info, err := client.ClusterInfo(context.Background()).Result()
+			return err == nil && contains(info, "cluster_state:ok") && contains(info, "cluster_known_nodes:3")
+		})
+	}
+	return n
+}
+
+// Client returns a client of the Cluster, which is closed with the test.
+func (n *Nodes) Client() *redis.ClusterClient {
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: n.Addrs})
+	n.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// Move moves as many slots, with their keys, from one server to another, and
+// returns when that is done.
+func (n *Nodes) Move(slots string, from, to *Server) {
+	n.t.Helper()
+	id := func(s *Server) string {
+		id, err := s.Client().Do(context.Background(), "CLUSTER", "MYID").Text()
+		if err != nil {
+			n.t.Fatalf("redistest: CLUSTER MYID: %v", err)
+		}
+		return id
+	}
+	cli(n.t, "--cluster", "reshard", n.Addrs[0], "--cluster-from", id(from), "--cluster-to", id(to),
+		"--cluster-slots", slots, "--cluster-yes")
+}
