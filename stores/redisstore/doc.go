@@ -1,0 +1,62 @@
+// Package redisstore keeps sessions in Redis 7 or later, or in Valkey: on a
+// single server, behind Sentinel, or in a Cluster.
+//
+// Every call is one round trip and touches one key: a load brings the record
+// and its end together, and a save compares and swaps in a script. (The first
+// time that a server sees one of the four scripts it takes two: Redis then asks
+// for the script's text.)
+//
+// # What is in Redis
+//
+// A key is the prefix and the hash of the session's ID ([stores.Key]), so that
+// a dump of the database logs nobody in. Its value is a string:
+//
+//	16 bytes   mark: 16 random bytes, the record's [stores.Revision]
+//	56 bytes   the first 8 bytes of the marks of the seven writes before,
+//	           newest first; zero where there were fewer
+//	the rest   the sealed record
+//
+// Every key has an expiry. Anything else that is found under a session's key,
+// such as a key that would live for ever, is an error, never an empty session.
+//
+// # Lost replies
+//
+// go-redis sends a command again when the connection broke before the reply
+// came, and cannot know whether the first one was carried out. So:
+//
+//   - A save that finds its own mark in the value was carried out before, and
+//     succeeds. The older marks are there for the case that others wrote
+//     between the lost reply and the second attempt: without them the save
+//     would look like a conflict, be replayed, and count twice. Up to seven
+//     writes between are seen through.
+//   - A conditional delete replaces the value by 32 bytes, a zero mark and a
+//     mark of its own, which Redis drops after twice the time limit. Loads,
+//     saves and touches see no session there; only the second attempt of the
+//     same delete knows itself in it. Without that, changing the ID of a session
+//     would take it for one that was logged out meanwhile, and lose it.
+//   - A delete without revision, which is what a logout does, leaves no key at
+//     all. It may be repeated freely, and so may a touch.
+//
+// # Time
+//
+// Records end at a point in time, by the clock of the Redis server. A save
+// fails if that clock is ahead of this machine's by more than the session has
+// left.
+//
+// The store has a time limit of its own for each call (see [WithTimeout]).
+// go-redis by itself waits up to 5 seconds for each of 4 attempts, does not stop
+// when a context ends unless ContextTimeoutEnabled is set, and never does when it
+// pipelines automatically; so each call runs in a goroutine of its own, which may
+// outlive the call until the client gives up.
+//
+// # Replicas and eviction
+//
+// All calls go to the primary, also with a Cluster client that reads from
+// replicas: a session that is not replicated yet would look as if it were logged
+// out. When a primary fails, Redis may lose the writes of its last moments: a
+// session can then be older than it was, or gone.
+//
+// Run Redis with maxmemory-policy noeviction. Every other policy ends sessions
+// that are live when memory is short; with noeviction a save fails and says so,
+// while loads, touches and deletes go on.
+package redisstore

@@ -1,0 +1,82 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+const (
+	// DefaultPrefix begins every key, unless [WithPrefix] or [WithKeyFunc]
+	// says otherwise.
+	DefaultPrefix = "bulla:"
+
+	// DefaultTimeout limits each call, unless [WithTimeout] says otherwise.
+	DefaultTimeout = 2 * time.Second
+)
+
+// Option changes what [New] makes.
+type Option func(*options) error
+
+type options struct {
+	prefix  *string
+	keyFunc func(stores.Key) string
+	timeout time.Duration
+}
+
+// WithPrefix puts prefix in front of every key, in place of [DefaultPrefix]. It
+// may be empty. Applications that share a database need different prefixes.
+//
+// In a Cluster a prefix with a hash tag, such as "{app}:", puts all sessions
+// onto one node.
+func WithPrefix(prefix string) Option {
+	return func(o *options) error {
+		o.prefix = &prefix
+		return nil
+	}
+}
+
+// WithKeyFunc lets f make the whole name of a Redis key, in place of a prefix
+// and the key's text. Different keys need different names. f must be safe for
+// concurrent use.
+func WithKeyFunc(f func(stores.Key) string) Option {
+	return func(o *options) error {
+		if f == nil {
+			return errors.New("redisstore: WithKeyFunc(nil): give a function")
+		}
+		if f(stores.Key{}) == f(stores.Key{1}) {
+			return errors.New("redisstore: WithKeyFunc: two sessions get the same name; it must contain the key")
+		}
+		o.keyFunc = f
+		return nil
+	}
+}
+
+// WithTimeout limits each call to d, in place of [DefaultTimeout], whether or
+// not its context has a deadline. It includes the client's own attempts.
+func WithTimeout(d time.Duration) Option {
+	return func(o *options) error {
+		if d <= 0 {
+			return fmt.Errorf("redisstore: WithTimeout(%v): the limit must be positive", d)
+		}
+		o.timeout = d
+		return nil
+	}
+}
+
+// name returns what makes the name of a Redis key.
+func (o *options) name() (func(stores.Key) string, error) {
+	switch {
+	case o.keyFunc != nil && o.prefix != nil:
+		return nil, errors.New("redisstore: WithPrefix and WithKeyFunc exclude each other; let the function add the prefix")
+	case o.keyFunc != nil:
+		return o.keyFunc, nil
+	}
+	prefix := DefaultPrefix
+	if o.prefix != nil {
+		prefix = *o.prefix
+	}
+	return func(key stores.Key) string { return prefix + key.String() }, nil
+}
