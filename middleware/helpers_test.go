@@ -220,9 +220,20 @@ func ask(h http.Handler, path string, values ...string) answer {
 	for _, v := range values {
 		req.Header.Add("Cookie", cookieName+"="+v)
 	}
+	return record(h, req)
+}
+
+func record(h http.Handler, req *http.Request) answer {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, req)
 	return answer{rec.Result(), rec.Body.String()}
+}
+
+func mustRequest(t testing.TB, u *url.URL) *http.Request {
+	t.Helper()
+	req, err := http.NewRequest("GET", u.String(), nil)
+	require.NoError(t, err)
+	return req
 }
 
 // events records what the hooks are told.

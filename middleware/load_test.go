@@ -61,7 +61,7 @@ func TestRejectedTokens(t *testing.T) {
 		{"tampered payload", seal, tamper, sessions.Tampered},
 		{"tampered payload, signed cookie", sign, tamper, sessions.Tampered},
 		{"payload not base64", seal, func(v string) string { return v + "!" }, sessions.Malformed},
-		{"short payload", seal, func(v string) string { return v[:36] }, sessions.Tampered},
+		{"short payload", seal, func(v string) string { return v[:37] }, sessions.Tampered},
 		{"payload of another key", seal, func(string) string {
 			return visited(t, setup{store: cookiestore.Sealed()}.new(t, middleware.WithEncryptor(ring(t, other))).Handler(count))
 		}, sessions.Tampered},

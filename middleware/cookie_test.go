@@ -1,0 +1,456 @@
+package middleware_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"sort"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+)
+
+// set gives the session a text of n bytes.
+func set(n int) http.HandlerFunc {
+	return func(_ http.ResponseWriter, r *http.Request) {
+		if err := text.Set(session(r), strings.Repeat("x", n)); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func logout(_ http.ResponseWriter, r *http.Request) { session(r).Destroy() }
+
+func TestOtherCookiesStay(t *testing.T) {
+	for _, s := range setups(t) {
+		mw := s.new(t)
+		h := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			increment(session(r))
+			http.SetCookie(w, &http.Cookie{Name: "inner", Value: "1"})
+			require.NoError(t, sessions.Commit(r.Context()))
+			http.SetCookie(w, &http.Cookie{Name: "inner", Value: "2"})
+			increment(session(r))
+		}))
+		site := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.SetCookie(w, &http.Cookie{Name: "outer", Value: "1"})
+			h.ServeHTTP(w, r)
+		}))
+		a := site.get("/")
+		require.Len(t, a.ours(), 1)
+		var others []string
+		for _, c := range a.Cookies() {
+			if c.Name != cookieName {
+				others = append(others, c.Name+c.Value)
+			}
+		}
+		require.Equal(t, []string{"outer1", "inner1", "inner2"}, others)
+	}
+}
+
+// Several saves send one Set-Cookie, with the last state.
+func TestSeveralCommitsOneCookie(t *testing.T) {
+	for _, s := range setups(t) {
+		mw := s.new(t)
+		mux := http.NewServeMux()
+		mux.Handle("/peek", peek)
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			for range 3 {
+				increment(session(r))
+				require.NoError(t, sessions.Commit(r.Context()))
+			}
+			require.NoError(t, session(r).Regenerate())
+			require.NoError(t, sessions.Commit(r.Context()))
+			increment(session(r))
+			w.WriteHeader(http.StatusNoContent)
+		})
+		site := serve(t, mw.Handler(mux))
+		for i := range 2 {
+			require.Len(t, site.get("/").ours(), 1)
+			require.Equal(t, 4*(i+1), atoi(t, site.get("/peek").body))
+		}
+		if s.mem != nil {
+			require.Equal(t, 1, s.mem.Len(), "a record of an ID that nobody holds")
+		}
+	}
+}
+
+// A cookie that was set and then destroyed in one request is removed, not both.
+func TestCommitThenDestroy(t *testing.T) {
+	for _, s := range setups(t) {
+		site := serve(t, s.new(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			increment(session(r))
+			require.NoError(t, sessions.Commit(r.Context()))
+			session(r).Destroy()
+		})))
+		a := site.get("/")
+		require.Len(t, a.ours(), 1)
+		require.Contains(t, a.ours()[0], "Max-Age=0")
+		require.Empty(t, site.held())
+	}
+}
+
+// Browsers ignore a deletion with another path or domain, and one of a prefixed
+// cookie without Secure. So it must repeat every attribute.
+func TestDeletion(t *testing.T) {
+	for name, opts := range map[string][]middleware.Option{
+		"default":   nil,
+		"path":      {middleware.WithCookiePath("/app")},
+		"domain":    {middleware.WithCookieDomain("example.com")},
+		"insecure":  {middleware.WithInsecureHTTP()},
+		"embedded":  {middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
+		"lifetime":  {middleware.WithLifetime(time.Hour)},
+		"scripts":   {middleware.WithInsecureScriptAccess()},
+		"long path": {middleware.WithCookiePath("/app/" + strings.Repeat("a", 1000))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mw := memory(t).new(t, opts...)
+			jar, err := cookiejar.New(nil)
+			require.NoError(t, err)
+			at := &url.URL{Scheme: "https", Host: "www.example.com", Path: "/app/" + strings.Repeat("a", 1000)}
+
+			first := ask(mw.Handler(count), "/app")
+			jar.SetCookies(at, first.Cookies())
+			require.Len(t, jar.Cookies(at), 1)
+
+			req := mustRequest(t, at)
+			for _, c := range jar.Cookies(at) {
+				req.AddCookie(c)
+			}
+			last := record(mw.Handler(http.HandlerFunc(logout)), req)
+			require.Len(t, last.Header["Set-Cookie"], 1)
+			jar.SetCookies(at, last.Cookies())
+			require.Empty(t, jar.Cookies(at), "the cookie survived its deletion")
+
+			require.Equal(t, attributes(first.Header.Get("Set-Cookie")), attributes(last.Header.Get("Set-Cookie")))
+		})
+	}
+}
+
+// attributes are a line's attributes but for those that tell the time.
+func attributes(line string) (attrs []string) {
+	for _, a := range strings.Split(line, "; ")[1:] {
+		if !strings.HasPrefix(a, "Max-Age=") && !strings.HasPrefix(a, "Expires=") {
+			attrs = append(attrs, a)
+		}
+	}
+	return attrs
+}
+
+// A logout without a session, and a cookie that names none, send nothing.
+func TestNothingToDelete(t *testing.T) {
+	for _, s := range setups(t) {
+		h := s.new(t).Handler(http.HandlerFunc(logout))
+		require.Empty(t, ask(h, "/").Header["Set-Cookie"])
+		require.Empty(t, ask(h, "/", stores.Token{ID: stores.NewID()}.Value(nil)).Header["Set-Cookie"])
+	}
+}
+
+// Name and value together may have 4096 bytes. Names of different lengths meet
+// the limit exactly.
+func TestSizeLimit(t *testing.T) {
+	for _, s := range []setup{sealed(t), signed(t)} {
+		t.Run(s.name, func(t *testing.T) {
+			largest := 0
+			for pad := range 4 {
+				name := "session" + strings.Repeat("n", pad)
+				var got error
+				mw := s.new(t, middleware.WithCookieName(name), middleware.WithErrorHandler(
+					func(w http.ResponseWriter, r *http.Request, err error) {
+						got = err
+						w.WriteHeader(http.StatusInsufficientStorage)
+					}))
+				// A larger text never makes a smaller cookie, so the limit is
+				// found by halving, and looked at closely from both sides.
+				limit := sort.Search(4096, func(n int) bool {
+					got = nil
+					ask(mw.Handler(set(n)), "/")
+					return got != nil
+				})
+				for n := limit - 5; n < limit+5; n++ {
+					got = nil
+					a := ask(mw.Handler(set(n)), "/")
+					if n >= limit {
+						require.ErrorIs(t, got, stores.ErrTooLarge)
+						require.Equal(t, http.StatusInsufficientStorage, a.StatusCode)
+						require.Empty(t, a.Header["Set-Cookie"])
+						continue
+					}
+					require.NoError(t, got)
+					c := a.Cookies()[0]
+					require.LessOrEqual(t, len(c.Name)+len(c.Value), 4096)
+					largest = max(largest, len(c.Name)+len(c.Value))
+				}
+			}
+			require.Equal(t, 4096, largest, "the room is not used")
+		})
+	}
+}
+
+// A session that has grown too large is answered by the error handler alone, and
+// what the client holds stays as it was.
+func TestTooLarge(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.Handle("/count", count)
+	mux.Handle("/grow", set(5000))
+	mux.HandleFunc("/both", func(w http.ResponseWriter, r *http.Request) {
+		set(5000)(w, r)
+		w.Header().Set("Content-Type", "image/png")
+		w.WriteHeader(http.StatusCreated)
+		_, err := w.Write([]byte("the page"))
+		require.ErrorIs(t, err, stores.ErrTooLarge)
+		require.Regexp(t, `\d{4}.*\d{4}`, err.Error(), "the sizes")
+	})
+	site := serve(t, sealed(t).new(t).Handler(mux))
+	require.Equal(t, "1", site.get("/count").body)
+	for _, path := range []string{"/grow", "/both"} {
+		a := site.get(path)
+		require.Equal(t, http.StatusInternalServerError, a.StatusCode)
+		require.Equal(t, "Internal Server Error\n", a.body)
+		require.Equal(t, "text/plain; charset=utf-8", a.Header.Get("Content-Type"))
+		require.Empty(t, a.Header["Set-Cookie"])
+	}
+	require.Equal(t, "2", site.get("/count").body)
+	require.Empty(t, site.log.String())
+}
+
+// expiries keeps the Expires of the last Save or Touch.
+type expiries struct {
+	flaky
+	last time.Time
+}
+
+func (e *expiries) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+	e.last = rec.Expires
+	return e.flaky.Save(ctx, tok, rec)
+}
+
+// The browser's Max-Age is the time that the store's record has left.
+func TestMaxAgeAgreesWithTheStore(t *testing.T) {
+	for name, opts := range map[string][]middleware.Option{
+		"fixed":   {middleware.WithLifetime(time.Hour)},
+		"rolling": {middleware.WithLifetime(time.Hour), middleware.WithRolling()},
+		"capped":  {middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithMaxLifetime(90 * time.Minute)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for _, s := range setups(t) {
+					store := &expiries{flaky: flaky{Store: s.store}}
+					opts := append(append([]middleware.Option{}, s.opts...), opts...)
+					if s.mem != nil {
+						opts = append(opts, middleware.WithoutEncryption())
+					}
+					s.store = store
+					mw, err := middleware.New(holder(store), opts...)
+					require.NoError(t, err)
+					cookie, seen := "", 0
+					for range 4 {
+						a := ask(mw.Handler(count), "/", cookie)
+						if len(a.ours()) == 1 {
+							seen++
+							cookie = a.value(t)
+							left := time.Until(store.last)
+							require.Equal(t, int((left+time.Second-1)/time.Second), a.Cookies()[0].MaxAge, s.name)
+						}
+						time.Sleep(17*time.Minute + 300*time.Millisecond)
+					}
+					// A server-held session needs its cookie again only when
+					// its end has moved, which a cap stops at last.
+					want := 4
+					if s.mem != nil {
+						want = map[string]int{"fixed": 1, "rolling": 4, "capped": 3}[name]
+					}
+					require.Equal(t, want, seen, s.name)
+				}
+			})
+		})
+	}
+}
+
+// holder keeps what the wrapped store says of who holds the record.
+func holder(e *expiries) stores.Store {
+	if h, ok := e.Store.(stores.ClientHolder); ok {
+		return struct {
+			*expiries
+			stores.ClientHolder
+		}{e, h}
+	}
+	return e
+}
+
+// A fixed lifetime is not renewed by writing.
+func TestFixedLifetimeIsFixed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, s := range setups(t) {
+			mw := s.new(t, middleware.WithLifetime(time.Hour))
+			cookie := visited(t, mw.Handler(count))
+			for range 5 {
+				time.Sleep(11 * time.Minute)
+				cookie = cmpValue(ask(mw.Handler(count), "/", cookie), cookie)
+			}
+			require.Equal(t, "6", ask(mw.Handler(peek), "/", cookie).body)
+			time.Sleep(6 * time.Minute)
+			require.Equal(t, "0", ask(mw.Handler(peek), "/", cookie).body, s.name)
+		}
+	})
+}
+
+// The cookie rolls with every response when asked to, and no more than once per
+// touch interval otherwise.
+func TestRollingCookie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, s := range setups(t) {
+			every := s.new(t, middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0))
+			cookie := visited(t, every.Handler(count))
+			for range 3 {
+				time.Sleep(time.Second)
+				a := ask(every.Handler(peek), "/", cookie)
+				require.Equal(t, "1", a.body)
+				require.Equal(t, 3600, a.Cookies()[0].MaxAge)
+				cookie = a.value(t)
+			}
+
+			seldom := s.new(t, middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(time.Minute))
+			cookie = visited(t, seldom.Handler(count))
+			time.Sleep(59 * time.Second)
+			require.Empty(t, ask(seldom.Handler(peek), "/", cookie).ours())
+			time.Sleep(time.Second)
+			require.Len(t, ask(seldom.Handler(peek), "/", cookie).ours(), 1)
+		}
+	})
+}
+
+func TestSessionOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, s := range setups(t) {
+			mw := s.new(t)
+			a := ask(mw.Handler(count), "/")
+			require.NotContains(t, a.ours()[0], "Max-Age")
+			require.NotContains(t, a.ours()[0], "Expires")
+			time.Sleep(30*24*time.Hour - time.Second)
+			require.Equal(t, "1", ask(mw.Handler(peek), "/", a.value(t)).body)
+			time.Sleep(time.Second)
+			require.Equal(t, "0", ask(mw.Handler(peek), "/", a.value(t)).body, "it does not live for ever on the server")
+		}
+	})
+}
+
+func TestCachingHeaders(t *testing.T) {
+	none := func(http.ResponseWriter, *http.Request) {}
+	read := func(_ http.ResponseWriter, r *http.Request) { session(r) }
+	write := func(_ http.ResponseWriter, r *http.Request) { increment(session(r)) }
+	with := func(h http.HandlerFunc, name, value string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Add(name, value)
+			h(w, r)
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		handler http.HandlerFunc
+		vary    []string
+		control []string
+		warns   bool
+	}{
+		{"session not used", none, nil, nil, false},
+		{"read", read, []string{"Cookie"}, []string{"private"}, false},
+		{"written", write, []string{"Cookie"}, []string{"no-store"}, false},
+		{"not used, public", with(none, "Cache-Control", "public"), nil, []string{"public"}, false},
+		{"read, chosen", with(read, "Cache-Control", "max-age=60"), []string{"Cookie"}, []string{"max-age=60"}, false},
+		{"read, public", with(read, "Cache-Control", "public"), []string{"Cookie"}, []string{"public"}, false},
+		{"written, chosen", with(write, "Cache-Control", "max-age=60"), []string{"Cookie"}, []string{"max-age=60"}, false},
+		{"written, public", with(write, "Cache-Control", "max-age=60, PUBLIC"), []string{"Cookie"}, []string{"max-age=60, PUBLIC"}, true},
+		{"another Vary", with(read, "Vary", "Accept, Origin"), []string{"Accept, Origin", "Cookie"}, []string{"private"}, false},
+		{"same Vary", with(read, "Vary", "Accept, cookie"), []string{"Accept, cookie"}, []string{"private"}, false},
+		{"Vary: *", with(read, "Vary", "*"), []string{"*"}, []string{"private"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, s := range setups(t) {
+				var log bytes.Buffer
+				mw := s.new(t, middleware.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+				a := ask(mw.Handler(tt.handler), "/some/path")
+				require.Equal(t, tt.vary, a.Header["Vary"])
+				require.Equal(t, tt.control, a.Header["Cache-Control"])
+				require.Equal(t, tt.warns, strings.Contains(log.String(), "public"), log.String())
+				if tt.warns {
+					require.Contains(t, log.String(), "/some/path")
+					require.NotContains(t, log.String(), a.value(t)[:32], "the session's ID is in the log")
+				}
+			}
+		})
+	}
+}
+
+// A session that only the cookie holds can't be ended on the server: whoever
+// kept the cookie can use it until its deadline. On a server it is over.
+func TestOldCookieAfterLogout(t *testing.T) {
+	for _, s := range setups(t) {
+		mw := s.new(t)
+		mux := http.NewServeMux()
+		mux.Handle("/", peek)
+		mux.Handle("/count", count)
+		mux.HandleFunc("/logout", logout)
+		site := serve(t, mw.Handler(mux))
+		site.get("/count")
+		kept := site.held()
+		require.NotEmpty(t, kept)
+		site.get("/logout")
+		require.Empty(t, site.held())
+		require.Equal(t, "0", site.get("/").body)
+
+		want := "0"
+		if s.mem == nil {
+			want = "1" // documented with cookiestore and Destroy
+		}
+		require.Equal(t, want, ask(mw.Handler(peek), "/", kept).body, s.name)
+	}
+}
+
+// Values set after a Destroy begin a new session: one line, a new ID.
+func TestDestroyThenSet(t *testing.T) {
+	for _, s := range setups(t) {
+		mw := s.new(t)
+		old := visited(t, mw.Handler(count))
+		a := ask(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			session(r).Destroy()
+			increment(session(r))
+		})), "/", old)
+		require.NotEqual(t, old[:32], a.value(t)[:32])
+		require.Equal(t, "1", ask(mw.Handler(peek), "/", a.value(t)).body)
+	}
+}
+
+// A session that was ended elsewhere sends no cookie, also not one that an
+// earlier commit of the same request had prepared: the client may have logged in
+// anew meanwhile.
+func TestEndedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ev events
+		mw := memory(t).new(t, middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0), ev.option())
+		cookie := visited(t, mw.Handler(count))
+		time.Sleep(time.Minute)
+		a := ask(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			increment(session(r))
+			require.NoError(t, sessions.Commit(r.Context()))
+			require.Len(t, oursIn(w.Header()), 1)
+			ask(mw.Handler(http.HandlerFunc(logout)), "/", cookie)
+			increment(session(r))
+			fmt.Fprint(w, "the answer stands")
+		})), "/", cookie)
+		require.Equal(t, http.StatusOK, a.StatusCode)
+		require.Equal(t, "the answer stands", a.body)
+		require.Empty(t, a.Header["Set-Cookie"])
+		require.Contains(t, ev.take(), "ended")
+		require.Equal(t, "0", ask(mw.Handler(peek), "/", cookie).body)
+	})
+}
