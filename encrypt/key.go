@@ -50,17 +50,15 @@ type keyMaterial struct {
 // NewKey returns the key of b, which must be 32 random bytes. It keeps no
 // reference to b.
 //
-// It refuses with [ErrInvalidKey] what can't be random: a wrong length, bytes
-// that are all equal, two equal halves, and text. 32 random bytes are all
-// printable ASCII once in 6e13 draws (a probability of 1.7e-14), a passphrase
-// or a key that was never decoded always is.
+// It refuses with [ErrInvalidKey] what can't be random: a wrong length, two
+// equal halves, such as zeros or a short key that was doubled, and text. 32
+// random bytes are all printable ASCII once in 6e13 draws (a probability of
+// 1.7e-14); a passphrase, or a key that was never decoded, always is.
 func NewKey(b []byte) (Key, error) {
 	if len(b) != keySize {
 		return Key{}, fmt.Errorf("%w: it has %d bytes; give %d random bytes, from GenerateKey", ErrInvalidKey, len(b), keySize)
 	}
 	switch {
-	case bytes.Count(b, b[:1]) == keySize:
-		return Key{}, fmt.Errorf("%w: all its bytes are equal; give %d random bytes, from GenerateKey", ErrInvalidKey, keySize)
 	case bytes.Equal(b[:keySize/2], b[keySize/2:]):
 		return Key{}, fmt.Errorf("%w: its halves are equal; give %d random bytes, from GenerateKey", ErrInvalidKey, keySize)
 	case isPrintable(b):
@@ -114,8 +112,9 @@ func decodeKey(s string) ([]byte, bool) {
 		return nil, false
 	}
 	for _, enc := range []*base64.Encoding{base64.RawURLEncoding, base64.RawStdEncoding} {
-		// Go's decoder skips line ends; with one inside, the bytes are too few.
-		if b, err := enc.Strict().DecodeString(s); err == nil && len(b) == keySize {
+		// Go's decoder skips line ends; with one inside, NewKey gets too few
+		// bytes.
+		if b, err := enc.Strict().DecodeString(s); err == nil {
 			return b, true
 		}
 	}

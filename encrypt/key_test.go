@@ -241,4 +241,5 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 	var buf bytes.Buffer
 	slog.New(slog.NewTextHandler(&buf, nil)).Info("message", "key", k)
 	require.Contains(t, buf.String(), want)
+	require.Equal(t, slog.StringValue(want), slog.AnyValue(k).Resolve()) // for other handlers
 }

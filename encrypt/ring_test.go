@@ -43,7 +43,7 @@ func TestConstructorsRefuseBadLists(t *testing.T) {
 				{"zero", []encrypt.Key{{}}, "key 1 "},
 				{"zero first", []encrypt.Key{{}, a}, "key 1 "},
 				{"zero last", []encrypt.Key{a, b, {}}, "key 3 "},
-				{"the same twice", []encrypt.Key{a, b, again}, "key 3 "},
+				{"the same twice", []encrypt.Key{b, a, again}, "key 3 for " + name + " is key 2 again"},
 			} {
 				t.Run(test.name, func(t *testing.T) {
 					ring, err := newRing(test.keys...)

@@ -66,6 +66,12 @@ func checkBinder(e encrypt.Encryptor) error {
 	if err := checkFresh(alwaysBound{bound}); err != nil {
 		return fmt.Errorf("bound: %w", err)
 	}
+
+	// A new one, so that the goroutines meet while it derives its keys.
+	bound, err = e.(encrypt.Binder).Bind(binding)
+	if err != nil {
+		return fmt.Errorf("Bind: %w", err)
+	}
 	return checkConcurrent(alwaysBound{bound})
 }
 
