@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bulla-go/bulla/stores"
@@ -62,6 +63,9 @@ func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 // [ErrEnded] means that the session was ended elsewhere: nothing was written and
 // the client's token must stay as it is, since it may be a newer login's.
 func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, error) {
+	if s == nil {
+		return Change{}, ErrNotLoaded
+	}
 	s.commit.Lock()
 	defer s.commit.Unlock()
 
@@ -74,11 +78,12 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 		s.mu.Unlock()
 		return Change{}, ErrEnded
 	}
-	if phase == AfterResponse {
-		m.discardLate(ctx, s)
-	}
+	late := phase == AfterResponse && s.discardLate()
 	j := s.job()
 	s.mu.Unlock()
+	if late { // told without the lock: the hook may look at the session
+		m.emit(ctx, evLateChange, j.held.token.ID, time.Time{}, Event{})
+	}
 
 	write := m.plan(j, phase)
 	if write == nil && len(j.ended) == 0 {
@@ -104,14 +109,24 @@ func (s *Session) job() job {
 }
 
 // discardLate drops a batch of changes that would need a token the client can't
-// be given any more. It is all or nothing: half of a batch could be worse than
-// none. It needs s.mu.
-func (m *Manager) discardLate(ctx context.Context, s *Session) {
-	if len(s.log) == 0 || s.held.exists() && !s.held.clientHeld() {
-		return
+// be given any more, and tells whether there was one. It is all or nothing: half
+// of a batch could be worse than none. It needs s.mu.
+func (s *Session) discardLate() bool {
+	// Of what the client holds only a new token would be the end.
+	ends := len(s.ended)
+	s.ended = slices.DeleteFunc(s.ended, held.clientHeld)
+	dropped := len(s.ended) < ends
+
+	regenerate := s.held.exists() && !s.next.IsZero() // an earlier commit failed
+	keeps := s.held.exists() && !s.held.clientHeld() && !regenerate
+	if !keeps && (len(s.log) > 0 || regenerate) {
+		s.values, s.shared, s.log = s.held.values, true, nil
+		dropped = true
 	}
-	s.values, s.shared, s.log = s.held.values, true, nil
-	m.emit(ctx, evLateChange, s.held.token.ID, time.Time{}, Event{})
+	if regenerate {
+		s.next = stores.ID{}
+	}
+	return dropped
 }
 
 // writer writes a job and returns what the store has then.
@@ -160,7 +175,9 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 	h, err := write(ctx, j)
 	if errors.Is(err, ErrEnded) {
 		s.mu.Lock()
-		s.gone, s.log = true, nil
+		if s.lives == j.lives { // else it is another session that was ended
+			s.gone, s.log = true, nil
+		}
 		s.mu.Unlock()
 		m.emit(ctx, evEnded, j.held.token.ID, time.Time{}, Event{})
 		return change, err
@@ -176,22 +193,20 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 	moved := m.expiry.idle > 0 && !h.expires.Equal(j.held.expires)
 	replace := moved || h.token.Payload != h.sent || !h.token.ID.Equal(j.held.token.ID)
 	h.sent = h.token.Payload
-	if err := s.settle(j, h); err != nil {
-		return change, err
-	}
 	if replace {
 		change = m.replace(h)
 	}
-	return change, nil
+	return change, s.settle(j, h)
 }
 
 // settle makes h the state on which the session goes on. What was logged while
-// the commit ran stays to be committed.
+// the commit ran stays to be committed; where it can't be replayed on h it is
+// dropped, and the error says so.
 func (s *Session) settle(j job, h held) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.lives != j.lives { // destroyed while the commit ran: so must this be
 		s.ended = append(s.ended, h)
+		s.mu.Unlock()
 		return nil
 	}
 	s.held = h
@@ -199,12 +214,34 @@ func (s *Session) settle(j job, h held) error {
 		s.next = stores.ID{}
 	}
 	s.log = s.log[len(j.log):]
-	vals, err := replay(h.values, s.log)
-	if err != nil {
-		return err
+	log := s.log
+	s.mu.Unlock()
+
+	// Update functions run outside the lock, as in apply.
+	for range 100 {
+		vals, err := replay(h.values, log)
+		s.mu.Lock()
+		if s.lives != j.lives {
+			s.mu.Unlock()
+			return nil
+		}
+		if len(s.log) == len(log) {
+			s.values, s.shared = vals, false
+			if err != nil {
+				s.values, s.shared, s.log = h.values, true, nil
+			}
+			s.mu.Unlock()
+			return err
+		}
+		log = s.log
+		s.mu.Unlock()
 	}
-	s.values, s.shared = vals, false
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lives == j.lives {
+		s.values, s.shared, s.log = h.values, true, nil
+	}
+	return fmt.Errorf("%w: it was changed all the time that it was committed", ErrBusy)
 }
 
 func (m *Manager) destroy(ctx context.Context, h held) error {

@@ -67,7 +67,9 @@ func newExpiry(c Config) (expiry, error) {
 		}
 		return e, nil
 	}
-	e.idle = e.lifetime
+	// As records keep it: a difference would look like another configuration,
+	// and every commit would write.
+	e.idle = e.lifetime.Truncate(time.Millisecond)
 	if e.touch == 0 {
 		e.touch = min(e.lifetime/20, 5*time.Minute)
 	}

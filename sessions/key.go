@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 )
 
 // Key names a value of type T in a session. Declare keys as constants:
@@ -63,10 +64,13 @@ func (k Key[T]) Set(s *Session, v T) error {
 // session. The returned value is provisional until the commit: a limit on
 // attempts must call [Commit] before it lets the attempt through.
 func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
-	var last T
+	var zero T
 	if s == nil {
-		return last, ErrNotLoaded
+		return zero, ErrNotLoaded
 	}
+	// Atomic, since another goroutine's commit may run the operation again as
+	// soon as it is logged.
+	var last atomic.Pointer[T]
 	err := s.apply(string(k), func(old []byte, ok bool) ([]byte, bool, error) {
 		var v T
 		if ok {
@@ -77,14 +81,13 @@ func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
 		}
 		v = f(v)
 		data, err := k.encode(s, v)
-		last = v
+		last.Store(&v)
 		return data, true, err
 	})
 	if err != nil {
-		var zero T
 		return zero, err
 	}
-	return last, nil
+	return *last.Load(), nil
 }
 
 // Pop returns the value and removes it. It removes only what it returned: where

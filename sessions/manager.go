@@ -151,6 +151,9 @@ func (m *Manager) New() *Session { return &Session{m: m, began: now()} }
 // hold it, and for how long (see [Change.MaxAge]). It is for a transport that
 // must write the token again although the session has not changed.
 func (m *Manager) Token(s *Session) (Change, bool) {
+	if s == nil {
+		return Change{}, false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.held.exists() || s.gone {
@@ -170,10 +173,14 @@ func (m *Manager) replace(h held) Change {
 // now is the time at the precision that records keep.
 func now() time.Time { return time.Now().Truncate(time.Millisecond) }
 
-// token returns tok with what the store may ask of it.
+// token returns tok with what the store may ask of it: where no encryptor covers
+// the binding, a store that puts records into the token must.
 func (m *Manager) token(tok stores.Token) stores.Token {
-	if m.holder != nil && tok.Binding == nil {
-		tok.Binding = bind(m.bindings.client, tok.ID)
+	if m.holder != nil && m.encryptor == nil && tok.Binding == nil {
+		// The hash of the ID, since fmt may print the field of a struct.
+		key := tok.ID.Key()
+		tok.Binding = append(append(make([]byte, 0, len(m.bindings.client)+1+len(key)), m.bindings.client...), byte(len(key)))
+		tok.Binding = append(tok.Binding, key[:]...)
 	}
 	return tok
 }

@@ -135,7 +135,7 @@ func (s *Session) Destroy() {
 	}
 	s.held = held{}
 	s.next = stores.ID{}
-	s.began = time.Now()
+	s.began = now()
 	s.values, s.shared, s.log = nil, false, nil
 	s.gone = false
 	s.lives++
