@@ -1,0 +1,12 @@
+// Package firestoretest is a small Firestore in this process, for tests. It
+// speaks gRPC over a loopback connection, so that the official client with its
+// own retries is what is tested.
+//
+// It serves the two calls by which the client reads and writes single
+// documents, BatchGetDocuments and Commit, as the API's reference defines them:
+// preconditions, update times that grow with every change, atomic commits,
+// names that are refused, the 1 MiB limit. What it does not serve (queries,
+// transactions, transforms, masks with nested paths) fails with UNIMPLEMENTED
+// and is never half done. It counts what Firestore would bill, and a [Fault]
+// makes calls fail, hang, or lose their replies.
+package firestoretest
