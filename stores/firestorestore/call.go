@@ -1,0 +1,54 @@
+package firestorestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+// call is one call of a method: one document and the time for it.
+type call struct {
+	ctx     context.Context // the caller's, with the store's time limit
+	caller  context.Context
+	client  *firestore.Client
+	doc     *firestore.DocumentRef
+	timeout time.Duration
+}
+
+// begin starts a call. The document's ID begins with a letter because a Key's
+// text is base64url: by itself it could be __...__, which Firestore reserves.
+// That alphabet has no slash and no dot, so no ID is a path.
+func (s *Store) begin(ctx context.Context, tok stores.Token) (*call, context.CancelFunc) {
+	limited, cancel := context.WithTimeout(ctx, s.timeout)
+	return &call{
+		ctx:     limited,
+		caller:  ctx,
+		client:  s.client,
+		doc:     s.client.Collection(s.collection).Doc("s" + tok.ID.Key().String()),
+		timeout: s.timeout,
+	}, cancel
+}
+
+// explain makes err one of those that the contract knows.
+func (c *call) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, settled := range []error{stores.ErrNotFound, stores.ErrExists, stores.ErrConflict, stores.ErrUnavailable} {
+		if errors.Is(err, settled) {
+			return err
+		}
+	}
+	if ended := c.caller.Err(); ended != nil {
+		return fmt.Errorf("firestorestore: %w", ended)
+	}
+	if c.ctx.Err() != nil {
+		return fmt.Errorf("%w: no answer from Firestore within %v: %w", stores.ErrUnavailable, c.timeout, err)
+	}
+	return fmt.Errorf("%w: %w", stores.ErrUnavailable, err)
+}

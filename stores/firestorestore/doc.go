@@ -1,0 +1,61 @@
+// Package firestorestore keeps sessions in Firestore (native mode), through the
+// official client.
+//
+// One session is one document of a collection, "sessions" by default:
+//
+//	data    bytes      the sealed record
+//	mark    bytes      16 random bytes, new with every save
+//	expire  timestamp  when the session ends
+//
+// Its ID is the letter s and the text of the session's [stores.Key], which logs
+// show too.
+//
+// # Setting up
+//
+// Sessions that are never asked for again go by a TTL policy:
+//
+//	gcloud firestore fields ttls update expire --collection-group=sessions --enable-ttl
+//
+// Firestore deletes them some hours or days late, and bills these deletes. The
+// store does not rely on it: it looks at expire on every read.
+//
+// Nobody queries these fields, but Firestore indexes each by default. Without
+// indexes writes are cheaper and faster, and their rate is not bound by the
+// index of expire, whose values keep growing:
+//
+//	gcloud firestore indexes fields update data --collection-group=sessions --disable-indexes
+//	gcloud firestore indexes fields update mark --collection-group=sessions --disable-indexes
+//	gcloud firestore indexes fields update expire --collection-group=sessions --disable-indexes
+//
+// Behind Firebase Hosting the cookie must be named __session, because Hosting
+// strips every other from the request: use middleware.WithFirebaseHosting.
+//
+// Security rules do not apply to servers, which use this package. They must
+// keep web and mobile clients away from the collection.
+//
+// # Costs
+//
+//	load, document there or missing    1 read
+//	save, create or replace            1 write
+//	touch                              1 write
+//	delete                             1 delete
+//
+// A request without a cookie, or one that leaves the session unread, costs
+// nothing; one that only reads writes nothing. Only where a precondition fails
+// is the document read once more, to find out why, and perhaps written again.
+//
+// # Why no transaction
+//
+// A save must replace the revision that was loaded and no other. A transaction
+// would read the document a second time, hold a lock across two round trips, and
+// make other requests of the session wait for it. A write with a precondition on
+// the document's update time does the same in one round trip, and Firestore
+// applies it or refuses it as a whole.
+//
+// The client retries a write when the connection breaks, although Firestore may
+// have applied it: the retry then fails on what it wrote itself. The mark tells.
+// Who finds its own in the document has succeeded. A [Store.Delete] of a
+// revision leaves nothing that could tell, so there the answer after a lost
+// reply is [stores.ErrNotFound]: the session is gone, but not known by whose
+// hand.
+package firestorestore
