@@ -215,6 +215,7 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 			return held{}, nil, busy()
 		}
 	}
+	tok.Payload = "" // a hybrid store has moved the record to the server
 	newer, err := r.m.loadRecord(ctx, tok)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		return held{}, nil, ErrEnded

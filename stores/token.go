@@ -36,9 +36,10 @@ type Token struct {
 	Payload string
 
 	// Binding says what this token's record belongs to: application, cookie
-	// name and ID, each length-prefixed. The manager sets it for Load and
-	// Save. A store that authenticates what the client holds must cover it;
-	// the others ignore it.
+	// name and the ID's [Key], each length-prefixed; nothing in it is secret.
+	// The manager sets it for Load and Save where no encryptor covers it. A
+	// store that authenticates what the client holds must cover it; the
+	// others ignore it.
 	Binding []byte
 }
 
