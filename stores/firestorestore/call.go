@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/bulla-go/bulla/stores"
 )
@@ -44,6 +46,7 @@ func (c *call) explain(err error) error {
 			return err
 		}
 	}
+	c.awaitDeadline(err)
 	if ended := c.caller.Err(); ended != nil {
 		return fmt.Errorf("firestorestore: %w", ended)
 	}
@@ -51,4 +54,14 @@ func (c *call) explain(err error) error {
 		return fmt.Errorf("%w: no answer from Firestore within %v: %w", stores.ErrUnavailable, c.timeout, err)
 	}
 	return fmt.Errorf("%w: %w", stores.ErrUnavailable, err)
+}
+
+// awaitDeadline waits for ctx to end where Firestore, which gRPC tells the
+// deadline, said so a moment before. Otherwise it would depend on which of two
+// clocks is ahead whether the caller's limit is told from an outage.
+func (c *call) awaitDeadline(err error) {
+	deadline, _ := c.ctx.Deadline() // there always is one
+	if status.Code(err) == codes.DeadlineExceeded && time.Until(deadline) < 100*time.Millisecond {
+		<-c.ctx.Done()
+	}
 }

@@ -54,12 +54,15 @@ func (st state) revision() stores.Revision {
 // parseRevision returns the zero state for a text that is no revision of this
 // store's: it is then compared with the document's, and differs.
 func parseRevision(rev stores.Revision) state {
-	b, err := revisionText.DecodeString(string(rev))
-	if err != nil || len(b) != stateSize {
+	var b [stateSize]byte
+	if len(rev) != revisionText.EncodedLen(stateSize) { // the decoder skips line ends
+		return state{}
+	}
+	if n, err := revisionText.Decode(b[:], []byte(rev)); err != nil || n != stateSize {
 		return state{}
 	}
 	return state{
-		mark:    [markSize]byte(b),
+		mark:    [markSize]byte(b[:]),
 		updated: int64(binary.BigEndian.Uint64(b[markSize:])),
 		expires: int64(binary.BigEndian.Uint64(b[markSize+8:])),
 	}

@@ -1,0 +1,27 @@
+package firestorestore_test
+
+import (
+	"context"
+	"testing"
+)
+
+// These measure what the client and this package cost, over loopback; a real
+// Firestore adds its own milliseconds.
+
+func BenchmarkLoad(b *testing.B) {
+	f := newFixture(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Load(context.Background(), f.tok); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSave(b *testing.B) {
+	f := newFixture(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		f.rev = f.save(b, f.tok, f.rev, "two")
+	}
+}
