@@ -125,6 +125,12 @@ func (s *Server) WaitReady() {
 			s.t.Fatalf("redistest: redis-server %s ended", s.Addr)
 		default:
 		}
+		// go-redis logs each failure to connect; this does not.
+		conn, err := net.Dial("tcp", s.Addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
 		return client.Ping(context.Background()).Err() == nil
 	})
 }
