@@ -4,7 +4,8 @@
 // One session is one document of a collection, "sessions" by default:
 //
 //	data    bytes      the sealed record
-//	mark    bytes      16 random bytes, new with every save
+//	mark    bytes      16 random bytes, new with every save, and those of the
+//	                   save before, or zeros
 //	expire  timestamp  when the session ends
 //
 // Its ID is the letter s and the text of the session's [stores.Key], which logs
@@ -53,9 +54,14 @@
 // applies it or refuses it as a whole.
 //
 // The client retries a write when the connection breaks, although Firestore may
-// have applied it: the retry then fails on what it wrote itself. The mark tells.
-// Who finds its own in the document has succeeded. A [Store.Delete] of a
-// revision leaves nothing that could tell, so there the answer after a lost
-// reply is [stores.ErrNotFound]: the session is gone, but not known by whose
-// hand.
+// have applied it: the retry then fails on what it wrote itself. The mark tells:
+// who finds its own in the document has succeeded, also where another save came
+// before the retry. Where two or more did, it looks like a conflict, and the
+// change is made again on top of theirs.
+//
+// A [Store.Delete] of a revision leaves nothing that could tell. After a lost
+// reply its answer is [stores.ErrNotFound]: the session is gone, but by whose
+// hand is not known. For a session whose ID was just being changed that means
+// that it ends and the user logs in again, which is the safe side; a marker in
+// its place would make every change of ID leave a document behind.
 package firestorestore

@@ -45,7 +45,7 @@ func checkCollection(name string) error {
 // length, a name and a document have a constant part.
 func checkSize(doc *firestore.DocumentRef, data []byte) error {
 	name := len(doc.Parent.ID) + 1 + len(doc.ID) + 1 + 16
-	fields := len(fieldData) + 1 + len(data) + len(fieldMark) + 1 + markSize + len(fieldExpire) + 1 + 8
+	fields := len(fieldData) + 1 + len(data) + len(fieldMark) + 1 + 2*markSize + len(fieldExpire) + 1 + 8
 	if size := name + fields + 32; size > maxDocument {
 		return fmt.Errorf("%w: the document would have %d bytes, Firestore allows %d; keep less in the session",
 			stores.ErrTooLarge, size, maxDocument)
@@ -85,11 +85,12 @@ func parse(snap *firestore.DocumentSnapshot) (state, []byte, error) {
 	if err != nil {
 		return state{}, nil, err
 	}
-	if len(mark) != markSize {
-		return state{}, nil, fmt.Errorf("the field %q has %d bytes, not %d", fieldMark, len(mark), markSize)
+	if len(mark) != 2*markSize {
+		return state{}, nil, fmt.Errorf("the field %q has %d bytes, not %d", fieldMark, len(mark), 2*markSize)
 	}
 	return state{
 		mark:    [markSize]byte(mark),
+		before:  [markSize]byte(mark[markSize:]),
 		updated: snap.UpdateTime.UnixNano(),
 		expires: expire.UnixMicro(),
 	}, data, nil
@@ -115,7 +116,7 @@ func field[T any](snap *firestore.DocumentSnapshot, name string) (T, error) {
 func (c *call) add(next state, data []byte) (state, error) {
 	result, err := c.doc.Create(c.ctx, map[string]any{
 		fieldData:   data,
-		fieldMark:   next.mark[:],
+		fieldMark:   append(next.mark[:], make([]byte, markSize)...),
 		fieldExpire: time.UnixMicro(next.expires),
 	})
 	return written(next, result, err)
@@ -126,7 +127,7 @@ func (c *call) add(next state, data []byte) (state, error) {
 func (c *call) update(next state, data []byte, base state) (state, error) {
 	result, err := c.doc.Update(c.ctx, []firestore.Update{
 		{Path: fieldData, Value: data},
-		{Path: fieldMark, Value: next.mark[:]},
+		{Path: fieldMark, Value: append(next.mark[:], base.mark[:]...)},
 		{Path: fieldExpire, Value: time.UnixMicro(next.expires)},
 	}, base.precondition())
 	return written(next, result, err)

@@ -22,8 +22,9 @@ const markSize = 16
 // The zero state is none that a document can have.
 type state struct {
 	mark    [markSize]byte
-	updated int64 // Unix time in nanoseconds, as Firestore gave it
-	expires int64 // Unix time in microseconds, as Firestore keeps it
+	before  [markSize]byte // the mark of the save before; not in a Revision
+	updated int64          // Unix time in nanoseconds, as Firestore gave it; 0: not known
+	expires int64          // Unix time in microseconds, as Firestore keeps it
 }
 
 // newState returns the state of a save, but for its update time.
@@ -31,6 +32,19 @@ func newState(expires time.Time) state {
 	st := state{expires: expires.UnixMicro()}
 	rand.Read(st.mark[:])
 	return st
+}
+
+// wrote tells from the document's state whether the save of st was carried out,
+// and returns what its revision is. Where another save has replaced it, that is
+// one to conflict with: st, whose update time nobody knows.
+func (st state) wrote(found state) (state, bool) {
+	switch st.mark {
+	case found.mark:
+		return found, true
+	case found.before:
+		return st, true
+	}
+	return state{}, false
 }
 
 func (st state) live() bool { return st.expires > time.Now().UnixMicro() }

@@ -77,32 +77,55 @@ func TestLostReply(t *testing.T) {
 	})
 }
 
-// A reply is lost, and before the retry another request writes. Its change must
-// not be taken for ours.
-func TestLostReplyAndAnotherWrite(t *testing.T) {
-	f := newFixture(t)
-	other := newStore(t, f.client)
-	var once sync.Once
-	f.server.Inject(func(ctx context.Context, call string, serve func() error) error {
-		err, lost := serve(), false
-		if call == firestoretest.Commit {
-			once.Do(func() { lost = true })
-		}
-		if !lost {
-			return err
-		}
-		rec, loadErr := other.Load(ctx, f.tok)
-		require.NoError(t, loadErr)
-		rec.Data = []byte("another's")
-		_, _, saveErr := other.Save(ctx, f.tok, rec)
-		require.NoError(t, saveErr)
-		return status.Error(codes.Unavailable, "lost")
+// A reply is lost, and others write before the retry.
+func TestLostReplyAndOtherWrites(t *testing.T) {
+	loseBeforeOthers := func(f *fixture, others int) {
+		var once sync.Once
+		f.server.Inject(func(ctx context.Context, call string, serve func() error) error {
+			err, lost := serve(), false
+			if call == firestoretest.Commit {
+				once.Do(func() { lost = true })
+			}
+			if !lost {
+				return err
+			}
+			for range others {
+				rec, err := f.Load(ctx, f.tok)
+				require.NoError(t, err)
+				rec.Data = append(rec.Data, " and another's"...)
+				_, _, err = f.Save(ctx, f.tok, rec)
+				require.NoError(t, err)
+			}
+			return status.Error(codes.Unavailable, "lost")
+		})
+	}
+	for _, what := range []string{"replace", "create"} {
+		t.Run(what, func(t *testing.T) {
+			f := newFixture(t)
+			if what == "create" {
+				f.tok, f.rev = newToken(), ""
+			}
+			loseBeforeOthers(f, 1)
+			rev := f.save(t, f.tok, f.rev, "two")
+			rec, err := f.Load(t.Context(), f.tok)
+			require.NoError(t, err)
+			require.Equal(t, "two and another's", string(rec.Data), "applied once, and not taken back")
+
+			// That revision is an older one now.
+			_, _, err = f.Save(t.Context(), f.tok, record("three", rev))
+			require.ErrorIs(t, err, stores.ErrConflict)
+			_, err = f.Touch(t.Context(), f.tok, rev, time.Now().Add(2*time.Hour))
+			require.ErrorIs(t, err, stores.ErrConflict)
+			require.ErrorIs(t, f.Delete(t.Context(), f.tok, rev), stores.ErrConflict)
+			f.holds(t, "two and another's", rec.Revision)
+		})
+	}
+	t.Run("two others", func(t *testing.T) {
+		f := newFixture(t)
+		loseBeforeOthers(f, 2)
+		_, _, err := f.Save(t.Context(), f.tok, record("two", f.rev))
+		require.ErrorIs(t, err, stores.ErrConflict)
 	})
-	_, _, err := f.Save(t.Context(), f.tok, record("two", f.rev))
-	require.ErrorIs(t, err, stores.ErrConflict)
-	rec, err := f.Load(t.Context(), f.tok)
-	require.NoError(t, err)
-	require.Equal(t, "another's", string(rec.Data))
 }
 
 // The answer never depends on which of its codes Firestore gives to a failed

@@ -115,7 +115,7 @@ func (s *Store) Save(ctx context.Context, tok stores.Token, rec stores.Record) (
 	} else {
 		saved, err = c.replace(parseRevision(rec.Revision), replacement{
 			write: func(base state) (state, error) { return c.update(next, rec.Data, base) },
-			done:  func(found state) bool { return found.mark == next.mark },
+			wrote: next.wrote,
 		})
 	}
 	if err != nil {
@@ -132,9 +132,10 @@ func (s *Store) Touch(ctx context.Context, tok stores.Token, rev stores.Revision
 	c, cancel := s.begin(ctx, tok)
 	defer cancel()
 	until := expires.UnixMicro()
-	touched, err := c.replace(parseRevision(rev), replacement{
+	base := parseRevision(rev)
+	touched, err := c.replace(base, replacement{
 		write: func(base state) (state, error) { return c.touch(base, max(base.expires, until)) },
-		done:  func(found state) bool { return found.mark == parseRevision(rev).mark && found.expires >= until },
+		wrote: func(found state) (state, bool) { return found, found.mark == base.mark && found.expires >= until },
 	})
 	if err != nil {
 		return "", c.explain(err)
@@ -157,7 +158,7 @@ func (s *Store) Delete(ctx context.Context, tok stores.Token, rev stores.Revisio
 			_, err := c.doc.Delete(c.ctx, base.precondition())
 			return state{}, err
 		},
-		done: func(state) bool { return false },
+		wrote: func(state) (state, bool) { return state{}, false },
 	})
 	return c.explain(err)
 }

@@ -152,7 +152,7 @@ func TestDocument(t *testing.T) {
 		require.Equal(t, "projects/test-project/databases/(default)/documents/__session/"+documentID(tok), name)
 		require.Len(t, doc.Fields, 3)
 		require.Equal(t, "sealed", string(doc.Fields["data"].GetBytesValue()))
-		require.Len(t, doc.Fields["mark"].GetBytesValue(), 16)
+		require.Len(t, doc.Fields["mark"].GetBytesValue(), 32)
 		require.WithinDuration(t, expires, doc.Fields["expire"].GetTimestampValue().AsTime(), time.Microsecond)
 
 		dump, err := proto.Marshal(doc)
@@ -205,7 +205,7 @@ func TestTwoCollections(t *testing.T) {
 func TestSizeLimit(t *testing.T) {
 	f := newFixture(t)
 	const overhead = len("sessions") + 1 + 33 + 1 + 16 + // the document's name
-		len("data") + 1 + len("mark") + 1 + 16 + len("expire") + 1 + 8 + 32
+		len("data") + 1 + len("mark") + 1 + 32 + len("expire") + 1 + 8 + 32
 	largest := strings.Repeat("x", 1<<20-overhead)
 	rev := f.save(t, f.tok, f.rev, largest)
 	f.holds(t, largest, rev)
@@ -235,7 +235,7 @@ func TestSizeLimit(t *testing.T) {
 // What another program left under a session's ID is an error, not a session and
 // not the lack of one.
 func TestForeignDocuments(t *testing.T) {
-	mark, now := make([]byte, 16), time.Now().Add(time.Hour)
+	mark, now := make([]byte, 32), time.Now().Add(time.Hour)
 	for name, fields := range map[string]map[string]any{
 		"empty":            {},
 		"no data":          {"mark": mark, "expire": now},
@@ -243,9 +243,9 @@ func TestForeignDocuments(t *testing.T) {
 		"no expire":        {"data": []byte("x"), "mark": mark},
 		"data is text":     {"data": "x", "mark": mark, "expire": now},
 		"data is null":     {"data": nil, "mark": mark, "expire": now},
-		"mark is text":     {"data": []byte("x"), "mark": "0123456789abcdef", "expire": now},
+		"mark is text":     {"data": []byte("x"), "mark": "0123456789abcdef0123456789abcdef", "expire": now},
 		"mark is short":    {"data": []byte("x"), "mark": mark[1:], "expire": now},
-		"mark is long":     {"data": []byte("x"), "mark": make([]byte, 17), "expire": now},
+		"mark is long":     {"data": []byte("x"), "mark": make([]byte, 33), "expire": now},
 		"expire is number": {"data": []byte("x"), "mark": mark, "expire": now.Unix()},
 		"expire is null":   {"data": []byte("x"), "mark": mark, "expire": nil},
 	} {

@@ -44,13 +44,14 @@ func (c *call) create(next state, data []byte) (state, error) {
 		}
 		refusal = err
 		found, _, err := c.read()
+		saved, wrote := next.wrote(found)
 		switch {
 		case errors.Is(err, stores.ErrNotFound):
 			expired = nil
 		case err != nil:
 			return state{}, err
-		case found.mark == next.mark:
-			return found, nil // written by the attempt whose reply was lost
+		case wrote:
+			return saved, nil
 		case found.live():
 			return state{}, stores.ErrExists
 		default:
@@ -63,7 +64,7 @@ func (c *call) create(next state, data []byte) (state, error) {
 // replacement is a write that requires a document in a certain state.
 type replacement struct {
 	write func(base state) (state, error) // on the precondition that the state is base
-	done  func(found state) bool          // whether found is what write does
+	wrote func(found state) (state, bool) // whether an attempt whose reply was lost did it
 }
 
 // replace does r to the document if its revision is base.
@@ -71,7 +72,7 @@ func (c *call) replace(base state, r replacement) (state, error) {
 	for range attempts {
 		var refusal error
 		// Firestore would write over an expired document too.
-		if base.live() {
+		if base.updated != 0 && base.live() {
 			saved, err := r.write(base)
 			if !refused(err) {
 				return saved, err
@@ -79,16 +80,17 @@ func (c *call) replace(base state, r replacement) (state, error) {
 			refusal = err
 		}
 		found, _, err := c.read()
+		saved, wrote := r.wrote(found)
 		switch {
 		case err != nil:
 			return state{}, err
 		case !found.live():
 			return state{}, stores.ErrNotFound
-		case r.done(found):
-			return found, nil // by the attempt whose reply was lost
+		case wrote:
+			return saved, nil
 		case found.mark != base.mark:
 			return state{}, stores.ErrConflict
-		case found == base && status.Code(refusal) != codes.Aborted:
+		case found.updated == base.updated && status.Code(refusal) != codes.Aborted:
 			return state{}, refusal // the precondition was not the reason
 		}
 		base = found // only the expiry has moved
