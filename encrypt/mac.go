@@ -1,6 +1,7 @@
 package encrypt
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -67,6 +68,16 @@ func NewMAC(label string, keys ...Key) (*MAC, error) {
 // first key to dst.
 func (m *MAC) Append(dst, message []byte, size int) []byte {
 	return m.tag(0, message, func(tag []byte) []byte { return append(dst, tag[:size]...) })
+}
+
+// All returns the first size bytes, at most 32, of message's tag under each key,
+// the first key's first: for finding what was filed under any of them.
+func (m *MAC) All(message []byte, size int) [][]byte {
+	var tags [][]byte
+	for i := range m.keys {
+		tags = append(tags, m.tag(i, message, func(tag []byte) []byte { return bytes.Clone(tag[:size]) }))
+	}
+	return tags
 }
 
 // Verify tells whether tag, of 16 bytes or more, is the beginning of message's

@@ -29,6 +29,7 @@ func TestMACSignsWithTheFirstKeyAndVerifiesWithAll(t *testing.T) {
 		require.Equal(t, wantOK, ok)
 		require.Equal(t, wantRetired, retired)
 	}
+	require.Equal(t, [][]byte{both.Append(nil, message, 16), tag}, both.All(message, 16))
 	check(old, message, tag, true, false)
 	check(both, message, tag, true, true)
 	check(both, message, both.Append(nil, message, 16), true, false)

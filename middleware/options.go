@@ -91,6 +91,21 @@ func WithTouchInterval(d time.Duration) Option {
 	return func(c *config) { c.touch = &d }
 }
 
+// WithOwners lets sessions have owners ([sessions.Session.SetOwner]), whose
+// sessions can be listed and ended. It needs a store on a server. Owners are
+// filed under hashes that are keyed with the first key, and found under all.
+func WithOwners(keys ...encrypt.Key) Option {
+	return func(c *config) { c.sessions.Owners = keys }
+}
+
+// WithMaxSessionsPerOwner limits how many sessions an owner has. A login over
+// the limit fails at commit with [sessions.ErrTooManySessions] or, with
+// endOldest, ends the owner's oldest logins. Logins at the same moment may
+// refuse each other.
+func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
+	return func(c *config) { c.sessions.MaxSessionsPerOwner, c.sessions.EndOldest = n, endOldest }
+}
+
 // WithCookieCache puts a sealed copy of a server-held session into the cookie,
 // beside the ID. For the time given after the server was asked a request reads
 // the copy: no round trip. A change saves at the copy's revision: one. Ending a

@@ -21,15 +21,20 @@ const (
 type bindings struct{ server, client, copy []byte }
 
 func newBindings(audience, name string) bindings {
-	prefix := func(domain string) []byte {
-		var b []byte
-		for _, s := range []string{domain, audience, name} {
-			b = binary.AppendUvarint(b, uint64(len(s)))
-			b = append(b, s...)
-		}
-		return b
+	return bindings{
+		server: bindingPrefix(serverDomain, audience, name),
+		client: bindingPrefix(clientDomain, audience, name),
+		copy:   bindingPrefix(copyDomain, audience, name),
 	}
-	return bindings{prefix(serverDomain), prefix(clientDomain), prefix(copyDomain)}
+}
+
+func bindingPrefix(domain, audience, name string) []byte {
+	var b []byte
+	for _, s := range []string{domain, audience, name} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	return b
 }
 
 // idSize is the length of an ID; [stores.ID.AppendSecret] gives as much.

@@ -48,12 +48,16 @@ type job struct {
 	id     stores.ID // of a new session, or the new one of a regeneration
 	values values
 	log    []logged
+	edits  []edit
 	ended  []held
 	began  time.Time
 	lives  int
 }
 
-func (j job) dirty() bool      { return len(j.log) > 0 && !j.values.equal(j.held.values) }
+func (j job) dirty() bool {
+	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.equal(j.held.values)
+}
+
 func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 
 // Commit writes what the request changed, with compare-and-swap: what another
@@ -101,8 +105,8 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 // job needs s.mu.
 func (s *Session) job() job {
 	s.shared = true // the commit reads s.values outside the lock
-	j := job{held: s.held, id: s.next, values: s.values, log: s.log, ended: s.ended, began: s.began, lives: s.lives}
-	if !s.held.exists() && len(s.values) > 0 {
+	j := job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
+	if !s.held.exists() && len(s.values)+len(s.edits) > 0 {
 		j.id = s.id()
 	}
 	return j
@@ -119,8 +123,8 @@ func (s *Session) discardLate() bool {
 
 	regenerate := s.held.exists() && !s.next.IsZero() // an earlier commit failed
 	keeps := s.held.exists() && !s.held.clientHeld() && !regenerate
-	if !keeps && (len(s.log) > 0 || regenerate) {
-		s.values, s.shared, s.log = s.held.values, true, nil
+	if !keeps && (len(s.log)+len(s.edits) > 0 || regenerate) {
+		s.values, s.shared, s.log, s.edits = s.held.values, true, nil, nil
 		dropped = true
 	}
 	if regenerate {
@@ -135,7 +139,7 @@ type writer func(context.Context, job) (held, error)
 // plan returns how j must be written, or nil where there is nothing to write.
 func (m *Manager) plan(j job, phase Phase) writer {
 	switch {
-	case !j.held.exists() && len(j.values) == 0:
+	case !j.held.exists() && len(j.values)+len(j.edits) == 0:
 		return nil
 	case !j.held.exists():
 		return m.create
@@ -210,6 +214,7 @@ func (s *Session) settle(j job, h held) error {
 		return nil
 	}
 	s.held = h
+	s.edits = s.edits[len(j.edits):]
 	if s.next.Equal(j.id) {
 		s.next = stores.ID{}
 	}
@@ -247,7 +252,7 @@ func (s *Session) settle(j job, h held) error {
 func (m *Manager) destroy(ctx context.Context, h held) error {
 	started := time.Now()
 	if !h.clientHeld() {
-		if err := m.store.Delete(ctx, m.token(h.token), ""); err != nil {
+		if err := m.remove(ctx, h.token, h.meta); err != nil {
 			m.emit(ctx, evStoreError, h.token.ID, started, Event{Err: err})
 			return err
 		}

@@ -41,6 +41,9 @@ var (
 	// commit may take. Nothing was written.
 	ErrBusy = errors.New("sessions: too many requests change this session at once")
 
+	// ErrTooManySessions: the owner has as many sessions as are allowed.
+	ErrTooManySessions = errors.New("sessions: the owner has too many sessions")
+
 	// ErrConfig: a configuration that can't be used.
 	ErrConfig = errors.New("sessions: invalid configuration")
 )

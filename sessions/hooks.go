@@ -64,7 +64,9 @@ func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.T
 	if hook == nil && !logs {
 		return
 	}
-	ev.Key, ev.Store = id.Key(), m.info.Name
+	if ev.Store = m.info.Name; ev.Key == (stores.Key{}) {
+		ev.Key = id.Key()
+	}
 	if !started.IsZero() {
 		ev.Took = time.Since(started)
 	}

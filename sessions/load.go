@@ -73,7 +73,7 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (held, error
 		return held{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	h.meta, h.values = env.Metadata, env.Values
-	h.stale = h.stale || retired
+	h.stale = h.stale || retired || m.misfiled(h.meta)
 	if !h.clientHeld() {
 		h.token.Payload = "" // at most a copy: the record is on the server
 	}

@@ -32,6 +32,10 @@ type Config struct {
 	MaxLifetime   time.Duration // from creation; 0: 30 days
 	TouchInterval time.Duration // 0: a twentieth of Lifetime, at most 5 minutes
 
+	Owners              []encrypt.Key // keys of the owners' hashes; none: no owners
+	MaxSessionsPerOwner int           // 0: any number
+	EndOldest           bool          // over that number, end the oldest instead of refusing the new one
+
 	CookieCache         time.Duration // 0: none; else how long a copy in the token serves reads
 	CookieCacheFallback time.Duration // how long it does while the store is unavailable
 
@@ -61,6 +65,7 @@ type Manager struct {
 	logger     *slog.Logger
 	hooks      Hooks
 	queue      queue
+	owners     *owners // nil without owners
 }
 
 // NewManager returns a manager of the sessions in store. What can't work, or
@@ -95,6 +100,9 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	m.toucher, _ = store.(stores.Toucher)
 	m.holder, _ = store.(stores.ClientHolder)
 	if err := m.setCache(c); err != nil {
+		return nil, err
+	}
+	if m.owners, err = newOwners(store, c); err != nil {
 		return nil, err
 	}
 	if m.serializer == nil {

@@ -18,6 +18,16 @@ type logged struct {
 	op   operation
 }
 
+// An edit changes the metadata; it is replayed as an operation is.
+type edit func(*serialize.Metadata)
+
+func edited(meta serialize.Metadata, edits []edit) serialize.Metadata {
+	for _, e := range edits {
+		e(&meta)
+	}
+	return meta
+}
+
 // values are a session's encoded values, sorted by name.
 type values []serialize.Value
 

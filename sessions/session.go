@@ -33,6 +33,7 @@ type Session struct {
 	values values    // held.values with the log applied
 	shared bool      // values is held.values itself: copy before a change
 	log    []logged
+	edits  []edit // of the metadata
 	ended  []held // destroyed in this request; the next commit removes them
 	fixed  bool   // the response has begun: the token can't change any more
 	gone   bool   // ended elsewhere: nothing is written any more
@@ -136,7 +137,7 @@ func (s *Session) Destroy() {
 	s.held = held{}
 	s.next = stores.ID{}
 	s.began = now()
-	s.values, s.shared, s.log = nil, false, nil
+	s.values, s.shared, s.log, s.edits = nil, false, nil, nil
 	s.gone = false
 	s.lives++
 }
@@ -153,6 +154,8 @@ type Metadata struct {
 	Expires    time.Time // when it ends unless it is used; never after Deadline
 	LastSeen   time.Time // last use, known to within the touch interval
 	Generation uint64    // how often it was saved
+
+	Authenticated time.Time // as told to Session.Authenticated; zero: never
 }
 
 // Metadata returns what is known about the session. Of a new session all but
@@ -173,6 +176,8 @@ func (s *Session) Metadata() Metadata {
 		Expires:    s.held.expires,
 		LastSeen:   lastSeen(s.held),
 		Generation: s.held.meta.Generation,
+
+		Authenticated: edited(s.held.meta, s.edits).Authenticated,
 	}
 }
 
@@ -191,6 +196,22 @@ func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // LogValue gives slog the session's key.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.ID().String()) }
+
+func (s *Session) edit(e edit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.edits = append(s.edits, e)
+}
+
+// metadata returns the metadata with the request's edits.
+func (s *Session) metadata() serialize.Metadata {
+	if s == nil {
+		return serialize.Metadata{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return edited(s.held.meta, s.edits)
+}
 
 func (s *Session) get(name string) (data []byte, ok bool, err error) {
 	if s == nil {

@@ -15,10 +15,11 @@ import (
 // commit's own time may be over.
 const cleanupTimeout = 2 * time.Second
 
-// put seals base's metadata with vals and saves it at revision rev under tok.
-func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stores.Revision, vals values) (held, error) {
+// put seals base's metadata, edited, with vals and saves it at revision rev under
+// tok.
+func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stores.Revision, vals values, edits []edit) (held, error) {
 	now := now()
-	env := serialize.Envelope{Metadata: base.meta, Values: vals}
+	env := serialize.Envelope{Metadata: edited(base.meta, edits), Values: vals}
 	env.Generation++
 	env.Idle = m.expiry.idle
 	expires := base.expires
@@ -64,11 +65,35 @@ func (m *Manager) failed(ctx context.Context, id stores.ID, started time.Time, e
 	return err
 }
 
+// login files an owned session that is about to be written under id, and keeps
+// within the limit of its owner's sessions. old is the ID that it replaces.
+func (m *Manager) login(ctx context.Context, id, old stores.ID, meta serialize.Metadata) error {
+	if m.owners == nil || meta.Owner == "" {
+		return nil
+	}
+	err := m.file(ctx, id.Key(), meta)
+	if err == nil {
+		err = m.limit(ctx, id.Key(), old.Key(), meta)
+	}
+	return err
+}
+
 func (m *Manager) create(ctx context.Context, j job) (held, error) {
 	started := time.Now()
 	base := held{meta: serialize.Metadata{Created: j.began, Deadline: m.expiry.deadline(j.began)}}
-	h, err := m.put(ctx, base, stores.Token{ID: j.id}, "", j.values)
+	meta := edited(base.meta, j.edits)
+	tok := stores.Token{ID: j.id}
+	var h held
+	err := m.login(ctx, j.id, stores.ID{}, meta)
+	if err == nil {
+		h, err = m.put(ctx, base, tok, "", j.values, j.edits)
+	}
+	if err == nil {
+		tok = h.token
+		err = m.confirmEpoch(ctx, meta)
+	}
 	if err != nil {
+		m.cleanup(ctx, tok, h.rev, meta)
 		return h, m.failed(ctx, j.id, started, err)
 	}
 	m.emit(ctx, evCreated, j.id, started, Event{Attempts: 1})
@@ -79,10 +104,15 @@ func (m *Manager) save(ctx context.Context, j job) (held, error) {
 	started := time.Now()
 	base, vals := j.held, j.values
 	id := base.token.ID
+	if meta := edited(base.meta, j.edits); meta.Label != base.meta.Label {
+		if err := m.file(ctx, id.Key(), meta); err != nil {
+			return held{}, m.failed(ctx, id, started, err)
+		}
+	}
 	retry := m.retry(id)
 	defer func() { retry.leave() }()
 	for {
-		h, err := m.put(ctx, base, base.token, base.rev, vals)
+		h, err := m.put(ctx, base, base.token, base.rev, vals, j.edits)
 		switch {
 		case err == nil:
 			m.emit(ctx, evSaved, id, started, Event{Attempts: retry.attempts + 1})
@@ -95,7 +125,7 @@ func (m *Manager) save(ctx context.Context, j job) (held, error) {
 		if base, vals, err = retry.again(ctx, base.token, base.sent, j.log); err != nil {
 			return h, m.failed(ctx, id, started, err)
 		}
-		if vals.equal(base.values) { // the other request did the same
+		if len(j.edits) == 0 && vals.equal(base.values) { // the other request did the same
 			return base, nil
 		}
 	}
@@ -108,42 +138,65 @@ func (m *Manager) save(ctx context.Context, j job) (held, error) {
 func (m *Manager) regenerate(ctx context.Context, j job) (held, error) {
 	started := time.Now()
 	base, vals := j.held, j.values
+	meta := edited(base.meta, j.edits)
 	tok, rev := stores.Token{ID: j.id}, stores.Revision("")
+	fail := func(err error) (held, error) {
+		if errors.Is(err, stores.ErrNotFound) {
+			err = ErrEnded
+		}
+		m.cleanup(ctx, tok, rev, meta)
+		return held{}, m.failed(ctx, j.id, started, err)
+	}
+	if err := m.login(ctx, j.id, base.token.ID, meta); err != nil {
+		return fail(err)
+	}
 	retry := m.retry(base.token.ID)
 	defer func() { retry.leave() }()
 	for {
-		h, err := m.put(ctx, base, tok, rev, vals)
+		h, err := m.put(ctx, base, tok, rev, vals, j.edits)
 		if err == nil {
 			tok, rev = h.token, h.rev
 			if !base.clientHeld() {
 				err = m.store.Delete(ctx, m.token(base.token), base.rev)
 			}
 		}
-		if err == nil {
+		switch {
+		case err == nil:
+			if _, err := m.unfile(ctx, base.token.ID.Key(), base.meta); err != nil {
+				return fail(err)
+			}
+			if err := m.confirmEpoch(ctx, h.meta); err != nil {
+				return fail(err)
+			}
 			m.emit(ctx, evRegenerated, j.id, started, Event{Attempts: retry.attempts + 1})
 			return h, nil
-		}
-		if errors.Is(err, stores.ErrConflict) {
-			base, vals, err = retry.again(ctx, base.token, base.sent, j.log)
-		}
-		if errors.Is(err, stores.ErrNotFound) {
-			err = ErrEnded
-		}
-		if err != nil {
-			m.cleanup(ctx, tok, rev)
-			return held{}, m.failed(ctx, j.id, started, err)
+		case errors.Is(err, stores.ErrConflict):
+			if base, vals, err = retry.again(ctx, base.token, base.sent, j.log); err != nil {
+				return fail(err)
+			}
+		default:
+			return fail(err)
 		}
 	}
 }
 
-// cleanup removes a record whose ID no client will be given.
-func (m *Manager) cleanup(ctx context.Context, tok stores.Token, rev stores.Revision) {
-	if rev == "" {
+// remove removes a record, and what the index has of it.
+func (m *Manager) remove(ctx context.Context, tok stores.Token, meta serialize.Metadata) error {
+	if owned, err := m.unfile(ctx, tok.ID.Key(), meta); owned {
+		return err
+	}
+	return m.store.Delete(ctx, m.token(tok), "")
+}
+
+// cleanup removes a record whose ID no client will be given. Where there is no
+// revision there is no record, but there may be an entry of it.
+func (m *Manager) cleanup(ctx context.Context, tok stores.Token, rev stores.Revision, meta serialize.Metadata) {
+	if rev == "" && meta.Owner == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	if err := m.store.Delete(ctx, m.token(tok), ""); err != nil {
+	if err := m.remove(ctx, tok, meta); err != nil {
 		m.emit(ctx, evStoreError, tok.ID, time.Time{}, Event{Err: err})
 	}
 }
@@ -158,7 +211,15 @@ func (m *Manager) refresh(ctx context.Context, j job) (held, error) {
 	h, id := j.held, j.held.token.ID
 	ev, err := evSaved, error(nil)
 	if m.toucher == nil || h.stale || h.clientHeld() {
-		h, err = m.put(ctx, h, h.token, h.rev, h.values)
+		var edits []edit
+		if m.misfiled(h.meta) {
+			var e edit
+			e, err = m.refile(ctx, id.Key(), h.meta)
+			edits = []edit{e}
+		}
+		if err == nil {
+			h, err = m.put(ctx, h, h.token, h.rev, h.values, edits)
+		}
 	} else {
 		ev = evTouched
 		asked := now()

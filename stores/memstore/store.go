@@ -31,6 +31,7 @@ type Store struct {
 	shards [64]shard
 	limit  limit
 	writes atomic.Uint64 // what the last revision was made of
+	owners owners
 }
 
 // limit counts the records in all shards, live or expired.

@@ -1,0 +1,80 @@
+package sessions
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bulla-go/bulla/serialize"
+)
+
+// maxLabelSize bounds what a list of sessions must read.
+const maxLabelSize = 255
+
+// SetOwner makes the session userID's, so that it is listed by
+// [Manager.Sessions] and ended by [Manager.RevokeAll], and gives it a new ID, as
+// [Session.Regenerate] does. Call it at login. It asks the store for the owner's
+// epoch: a login that is under way while all the user's sessions are ended does
+// not survive that.
+//
+// The userID is sealed into the record; the index knows only a keyed hash of it.
+func (s *Session) SetOwner(ctx context.Context, userID string) error {
+	if s == nil {
+		return ErrNotLoaded
+	}
+	o := s.m.owners
+	if o == nil {
+		return fmt.Errorf("%w: SetOwner needs WithOwners", ErrConfig)
+	}
+	if userID == "" {
+		return fmt.Errorf("%w: SetOwner needs a user's ID; use Destroy for a logout", ErrEncode)
+	}
+	w, err := o.current(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if err := s.Regenerate(); err != nil {
+		return err
+	}
+	s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
+	return nil
+}
+
+// Owner returns the ID of the session's owner, or "".
+func (s *Session) Owner() string {
+	w, _ := parseOwnership(s.metadata().Owner)
+	return w.user
+}
+
+// SetLabel sets what the list of the owner's sessions shows for this one, such
+// as the browser's name; 255 bytes at most.
+func (s *Session) SetLabel(label string) error {
+	if s == nil {
+		return ErrNotLoaded
+	}
+	if len(label) > maxLabelSize {
+		return fmt.Errorf("%w: a label has %d bytes at most, this one %d", ErrEncode, maxLabelSize, len(label))
+	}
+	if s.metadata().Label != label {
+		s.edit(func(meta *serialize.Metadata) { meta.Label = label })
+	}
+	return nil
+}
+
+// Authenticated notes that the user proved who they are at that time: with a
+// password, a second factor, a key.
+func (s *Session) Authenticated(at time.Time) error {
+	if s == nil {
+		return ErrNotLoaded
+	}
+	at = at.Truncate(time.Millisecond).UTC()
+	s.edit(func(meta *serialize.Metadata) { meta.Authenticated = at })
+	return nil
+}
+
+// AuthenticatedWithin tells whether the user proved who they are no longer ago
+// than d: the check before a step that needs a fresh proof.
+func (s *Session) AuthenticatedWithin(d time.Duration) bool {
+	at := s.metadata().Authenticated
+	return !at.IsZero() && time.Since(at) <= d
+}
