@@ -100,8 +100,8 @@ func (e expiry) live(h *held, now time.Time) bool {
 		h.meta.Created = now
 		h.meta.Deadline = e.deadline(now)
 	}
+	seen := lastSeen(*h) // by the times as they were saved
 	h.meta.Deadline = earlier(h.meta.Deadline, e.deadline(h.meta.Created))
-	seen := lastSeen(*h)
 	if h.expires.IsZero() { // the client holds it
 		h.expires = h.meta.Deadline
 		if h.meta.Idle > 0 {
@@ -109,11 +109,12 @@ func (e expiry) live(h *held, now time.Time) bool {
 		}
 	}
 	h.expires = earlier(h.expires, h.meta.Deadline)
-	if e.idle > 0 && !seen.IsZero() {
-		h.expires = earlier(h.expires, seen.Add(e.idle))
-	}
 	if h.meta.Idle != e.idle {
 		h.stale = true // the next save seals the idle time that holds now
+	}
+	if e.idle > 0 && !seen.IsZero() && seen.Add(e.idle).Before(h.expires) {
+		h.expires = seen.Add(e.idle)
+		h.meta.Idle = e.idle // so that lastSeen stays what it is
 	}
 	return now.Before(h.expires)
 }

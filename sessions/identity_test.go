@@ -248,9 +248,9 @@ func TestTwoRegenerationsOfOneSession(t *testing.T) {
 		tok := begin(t, m)
 		var changes [2]sessions.Change
 		var errs [2]error
+		two := []*sessions.Session{load(t, m, tok), load(t, m, tok)}
 		var wg sync.WaitGroup
-		for i := range 2 {
-			s := load(t, m, tok)
+		for i, s := range two {
 			require.NoError(t, s.Regenerate())
 			wg.Go(func() { changes[i], errs[i] = m.Commit(context.Background(), s, sessions.BeforeResponse) })
 		}

@@ -1,0 +1,477 @@
+package sessions_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+)
+
+const day = 24 * time.Hour
+
+// bubble runs f in a synctest bubble, once with a store on a server and once
+// with one that the client holds.
+func bubble(t *testing.T, f func(t *testing.T, st stores.Store, ring encrypt.Encryptor)) {
+	t.Run("server", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { f(t, newStore(t), newRing(t)) })
+	})
+	t.Run("client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { f(t, clientStore{}, newRing(t)) })
+	})
+}
+
+// alive tells whether tok names a live session.
+func alive(t testing.TB, m *sessions.Manager, tok stores.Token) bool {
+	t.Helper()
+	s, err := m.Load(context.Background(), received(t, tok))
+	if err == nil {
+		require.Positive(t, s.Remaining())
+		return true
+	}
+	var r *sessions.RejectedError
+	require.ErrorAs(t, err, &r)
+	require.Contains(t, []sessions.Reason{sessions.Expired, sessions.Unknown}, r.Reason)
+	return false
+}
+
+// requireEndsAt moves the time on to the last moment of the session and past it.
+func requireEndsAt(t testing.TB, m *sessions.Manager, tok stores.Token, at time.Time) {
+	t.Helper()
+	time.Sleep(time.Until(at) - time.Millisecond)
+	require.True(t, alive(t, m, tok), "ended too early")
+	time.Sleep(time.Millisecond)
+	require.False(t, alive(t, m, tok), "lives too long")
+}
+
+// use makes one request that changes nothing, or something, and returns the
+// client's token.
+func use(t testing.TB, m *sessions.Manager, tok stores.Token, change bool) stores.Token {
+	t.Helper()
+	s := load(t, m, tok)
+	if change {
+		increment(t, s)
+	}
+	if c := commit(t, m, s); c.Action == sessions.Replace {
+		return c.Token
+	}
+	return tok
+}
+
+func TestFixedLifetime(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour})
+		start := time.Now()
+		tok := begin(t, m)
+		for i := range 5 {
+			time.Sleep(10 * time.Minute)
+			tok = use(t, m, tok, i%2 == 0) // neither use nor writes lengthen it
+		}
+		s := load(t, m, tok)
+		require.Equal(t, 10*time.Minute, s.Remaining())
+		require.NoError(t, s.Regenerate())
+		change := commit(t, m, s)
+		require.Equal(t, 10*time.Minute, change.MaxAge)
+		requireEndsAt(t, m, change.Token, start.Add(time.Hour))
+	})
+}
+
+func TestRollingLifetime(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true})
+		tok := begin(t, m)
+		for i := range 20 {
+			time.Sleep(50 * time.Minute)
+			tok = use(t, m, tok, i%2 == 0)
+		}
+		requireEndsAt(t, m, tok, time.Now().Add(time.Hour))
+	})
+}
+
+func TestAbsoluteCap(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		for _, c := range []struct{ configured, want time.Duration }{{3 * time.Hour, 3 * time.Hour}, {0, 30 * day}} {
+			m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true, MaxLifetime: c.configured})
+			end := time.Now().Add(c.want)
+			tok := begin(t, m)
+			for i := 0; time.Until(end) > time.Hour; i++ {
+				time.Sleep(50 * time.Minute)
+				tok = use(t, m, tok, i%2 == 0)
+			}
+			tok = use(t, m, tok, true)
+			requireEndsAt(t, m, tok, end)
+		}
+	})
+}
+
+// A rolling session that may live longer than 30 days unless the application
+// says so has its lifetime as its cap.
+func TestLongRollingLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{Lifetime: 90 * day, Rolling: true})
+		tok := begin(t, m)
+		end := time.Now().Add(90 * day)
+		time.Sleep(60 * day)
+		requireEndsAt(t, m, use(t, m, tok, true), end)
+	})
+}
+
+func TestSessionOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		m := newManager(t, st, sessions.Config{Encryptor: ring})
+		end := time.Now().Add(30 * day)
+		s := m.New()
+		require.NoError(t, count.Set(s, 1))
+		change := commit(t, m, s)
+		require.Zero(t, change.MaxAge, "until the browser closes")
+		time.Sleep(15 * day)
+		requireEndsAt(t, m, use(t, m, change.Token, true), end)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{MaxLifetime: 12 * time.Hour})
+		requireEndsAt(t, m, begin(t, m), time.Now().Add(12*time.Hour))
+	})
+}
+
+func TestTouch(t *testing.T) {
+	for what, c := range map[string]struct {
+		lifetime, configured, want time.Duration
+	}{
+		"a twentieth":    {time.Hour, 0, 3 * time.Minute},
+		"five minutes":   {day, 0, 5 * time.Minute},
+		"configured":     {time.Hour, 20 * time.Minute, 20 * time.Minute},
+		"every response": {time.Hour, sessions.EveryResponse, time.Millisecond},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ev events
+				st, m := setup(t, sessions.Config{Lifetime: c.lifetime, Rolling: true, TouchInterval: c.configured, Hooks: ev.hooks()})
+				tok := begin(t, m)
+				saves, start := st.saves.Load(), time.Now()
+				rec, err := st.Store.Load(t.Context(), tok)
+				require.NoError(t, err)
+				var touched []time.Duration
+				step := c.want / 4
+				if step == 0 {
+					step = c.want
+				}
+				for time.Since(start) < 12*step {
+					time.Sleep(step)
+					s := load(t, m, tok)
+					before := st.touches.Load()
+					change := commit(t, m, s)
+					if st.touches.Load() == before {
+						require.Equal(t, sessions.Change{}, change)
+						continue
+					}
+					touched = append(touched, time.Since(start))
+					require.Equal(t, sessions.Replace, change.Action, "the cookie's Max-Age moves with it")
+					require.Equal(t, c.lifetime, change.MaxAge)
+					require.True(t, change.Token.ID.Equal(tok.ID))
+					require.Equal(t, c.lifetime, s.Remaining())
+					commit(t, m, s) // once a request
+				}
+				require.Equal(t, c.want, touched[0])
+				for i := range touched[1:] {
+					require.Equal(t, c.want, touched[i+1]-touched[i])
+				}
+				require.Len(t, ev.of("touched"), len(touched))
+				require.Equal(t, saves, st.saves.Load())
+				after, err := st.Store.Load(t.Context(), tok)
+				require.NoError(t, err)
+				require.Equal(t, rec.Data, after.Data, "a touch rewrites data")
+				require.True(t, after.Expires.After(rec.Expires))
+			})
+		})
+	}
+}
+
+// A lifetime that is no whole number of milliseconds must not look like another
+// configuration at every request.
+func TestOddLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{Lifetime: time.Hour / 7, Rolling: true})
+		tok := begin(t, m)
+		writes := st.writes()
+		require.Equal(t, sessions.Change{}, commit(t, m, load(t, m, tok)))
+		require.Equal(t, writes, st.writes())
+	})
+}
+
+// A change within the touch interval does not move the expiry on; after it the
+// save does, and no touch is needed.
+func TestSaveExtendsLikeTouch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
+		tok := begin(t, m)
+		time.Sleep(time.Minute)
+		s := load(t, m, tok)
+		increment(t, s)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
+		require.Equal(t, 59*time.Minute, load(t, m, tok).Remaining())
+		time.Sleep(10 * time.Minute)
+		s = load(t, m, tok)
+		increment(t, s)
+		require.Equal(t, time.Hour, commit(t, m, s).MaxAge)
+		require.Zero(t, st.touches.Load())
+	})
+}
+
+func TestTouchFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ev events
+		st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true, Hooks: ev.hooks()})
+		tok := begin(t, m)
+		time.Sleep(30 * time.Minute)
+
+		st.before = on("touch", 1, func() error { return errOutage })
+		s := load(t, m, tok)
+		require.Equal(t, sessions.Change{}, commit(t, m, s), "a request that only reads must not fail for it")
+		require.Len(t, ev.of("store error"), 1)
+		require.ErrorIs(t, ev.of("store error")[0].Err, stores.ErrUnavailable)
+		require.Equal(t, tok.ID.Key(), ev.of("store error")[0].Key)
+
+		// A conflict is no failure: the other write was as good.
+		st.before = nil
+		s, other := load(t, m, tok), load(t, m, tok)
+		increment(t, other)
+		commit(t, m, other)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
+		require.Len(t, ev.of("store error"), 1)
+		require.Empty(t, ev.of("touched"))
+
+		// A session that is gone is told.
+		time.Sleep(30 * time.Minute)
+		s, other = load(t, m, tok), load(t, m, tok)
+		other.Destroy()
+		commit(t, m, other)
+		_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, sessions.ErrEnded)
+		require.Zero(t, st.Len())
+	})
+}
+
+func TestExpiredDuringTheRequest(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		for what, change := range map[string]func(*sessions.Session){
+			"change":     func(s *sessions.Session) { count.Set(s, 2) },
+			"regenerate": func(s *sessions.Session) { s.Regenerate() },
+		} {
+			m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour})
+			tok := begin(t, m)
+			s := load(t, m, tok)
+			change(s)
+			time.Sleep(time.Hour)
+			got, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+			require.ErrorIs(t, err, sessions.ErrEnded, what)
+			require.Equal(t, sessions.Change{}, got)
+			require.False(t, alive(t, m, tok))
+		}
+	})
+}
+
+// A configuration that is shorter than it was applies to sessions that are out;
+// one that is longer does not lengthen them.
+func TestConfigurationChanges(t *testing.T) {
+	fixed := func(d time.Duration) sessions.Config { return sessions.Config{Lifetime: d} }
+	rolling := func(idle, cap time.Duration) sessions.Config {
+		return sessions.Config{Lifetime: idle, Rolling: true, MaxLifetime: cap}
+	}
+	for what, c := range map[string]struct {
+		was, is sessions.Config
+		use     time.Duration // when it is used under the old configuration
+		ends    time.Duration // after its begin
+	}{
+		"fixed, shorter":                 {fixed(2 * time.Hour), fixed(time.Hour), 0, time.Hour},
+		"fixed, longer":                  {fixed(time.Hour), fixed(2 * time.Hour), 0, time.Hour},
+		"idle, shorter":                  {rolling(2*time.Hour, 0), rolling(time.Hour, 0), 30 * time.Minute, 90 * time.Minute},
+		"idle, longer":                   {rolling(time.Hour, 0), rolling(2*time.Hour, 0), 30 * time.Minute, 90 * time.Minute},
+		"cap, shorter":                   {rolling(2*time.Hour, 10*time.Hour), rolling(2*time.Hour, 3*time.Hour), 100 * time.Minute, 3 * time.Hour},
+		"cap, longer":                    {rolling(2*time.Hour, 3*time.Hour), rolling(2*time.Hour, 10*time.Hour), 100 * time.Minute, 3 * time.Hour},
+		"idle and cap, shorter":          {rolling(12*time.Hour, 24*time.Hour), rolling(time.Hour, 12*time.Hour), time.Hour, 2 * time.Hour},
+		"fixed to rolling":               {fixed(3 * time.Hour), rolling(time.Hour, 2*time.Hour), 0, 2 * time.Hour},
+		"rolling to fixed":               {rolling(time.Hour, 10*time.Hour), fixed(2 * time.Hour), 30 * time.Minute, 90 * time.Minute},
+		"session-only to fixed, shorter": {sessions.Config{}, fixed(time.Hour), 0, time.Hour},
+		"fixed to session-only":          {fixed(time.Hour), sessions.Config{}, 0, time.Hour},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+				c.was.Encryptor, c.is.Encryptor = ring, ring
+				was, is := newManager(t, st, c.was), newManager(t, st, c.is)
+				start := time.Now()
+				tok := begin(t, was)
+				if c.use > 0 {
+					time.Sleep(c.use)
+					tok = use(t, was, tok, false)
+				}
+				seen := time.Now()
+				if last := load(t, is, tok).Metadata().LastSeen; !last.IsZero() { // a cap may hide it
+					require.WithinDuration(t, seen, last, 0)
+				}
+				requireEndsAt(t, is, tok, start.Add(c.ends))
+			})
+		})
+	}
+}
+
+// Use under the new configuration brings a session in line with it, but never
+// past the deadline that it began with.
+func TestConfigurationAppliesAtUse(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		was := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: 10 * time.Minute, Rolling: true, MaxLifetime: 2 * time.Hour})
+		is := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true, MaxLifetime: 10 * time.Hour})
+		end := time.Now().Add(2 * time.Hour)
+		tok := begin(t, was)
+		time.Sleep(5 * time.Minute)
+		tok = use(t, is, tok, false) // written, although nothing is due
+		time.Sleep(55 * time.Minute)
+		tok = use(t, is, tok, false)
+		time.Sleep(30 * time.Minute)
+		requireEndsAt(t, is, use(t, is, tok, true), end)
+	})
+}
+
+func TestMetadata(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true, MaxLifetime: 3 * time.Hour})
+		start := time.Now()
+		s := m.New()
+		require.Equal(t, sessions.Metadata{Created: start, Deadline: start.Add(3 * time.Hour), Expires: start.Add(time.Hour)}, s.Metadata())
+		require.Equal(t, time.Hour, s.Remaining())
+		require.NoError(t, count.Set(s, 1))
+		tok := commit(t, m, s).Token
+		same := func(want, got sessions.Metadata) {
+			t.Helper()
+			require.WithinDuration(t, want.Created, got.Created, 0)
+			require.WithinDuration(t, want.Deadline, got.Deadline, 0)
+			require.WithinDuration(t, want.Expires, got.Expires, 0)
+			require.WithinDuration(t, want.LastSeen, got.LastSeen, 0)
+			require.Equal(t, want.Generation, got.Generation)
+		}
+		want := sessions.Metadata{Created: start, Deadline: start.Add(3 * time.Hour), Expires: start.Add(time.Hour), LastSeen: start, Generation: 1}
+		same(want, s.Metadata())
+		same(want, load(t, m, tok).Metadata())
+
+		time.Sleep(30 * time.Minute)
+		tok = use(t, m, tok, true)
+		want.Expires, want.LastSeen, want.Generation = start.Add(90*time.Minute), start.Add(30*time.Minute), 2
+		s = load(t, m, tok)
+		same(want, s.Metadata())
+		time.Sleep(20 * time.Minute)
+		require.Equal(t, 40*time.Minute, s.Remaining())
+		time.Sleep(time.Hour)
+		require.Zero(t, s.Remaining())
+
+		// After Destroy another session begins.
+		s.Destroy()
+		require.WithinDuration(t, time.Now(), s.Metadata().Created, 0)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{Lifetime: time.Hour})
+		require.Zero(t, load(t, m, begin(t, m)).Metadata().LastSeen, "reads leave no trace")
+	})
+}
+
+// timeless is a layout that has no place for metadata.
+type timeless struct{ serialize.Serializer }
+
+func (timeless) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
+	for _, v := range env.Values {
+		dst = append(dst, byte(len(v.Name)), byte(len(v.Data)))
+		dst = append(append(dst, v.Name...), v.Data...)
+	}
+	return dst, nil
+}
+
+func (timeless) Split(data []byte) (env serialize.Envelope, err error) {
+	for len(data) > 0 {
+		n, d := int(data[0])+2, int(data[1])
+		env.Values = append(env.Values, serialize.Value{Name: string(data[2:n]), Data: slices.Clone(data[n : n+d])})
+		data = data[n+d:]
+	}
+	return env, nil
+}
+
+func TestLayoutWithoutTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{Lifetime: time.Hour, Serializer: timeless{serialize.JSON}})
+		tok := begin(t, m)
+		end := time.Now().Add(time.Hour)
+		time.Sleep(10 * time.Minute)
+		s := load(t, m, tok)
+		require.WithinDuration(t, time.Now(), s.Metadata().Created, 0)
+		requireCount(t, m, use(t, m, tok, true), 2)
+		requireEndsAt(t, m, tok, end) // the store keeps it
+	})
+}
+
+func TestInvalidConfig(t *testing.T) {
+	ring := newRing(t)
+	server := struct{ stores.Store }{newStore(t)} // does not describe itself
+	for what, c := range map[string]struct {
+		store stores.Store
+		c     sessions.Config
+		want  []string
+	}{
+		"no store":                  {nil, sessions.Config{}, []string{"store is nil", "memstore.New"}},
+		"no encryptor":              {server, sessions.Config{}, []string{"WithEncryptor", "WithoutEncryption"}},
+		"no encryptor, client":      {clientStore{}, sessions.Config{}, []string{"client", "add WithEncryptor"}},
+		"waived, client":            {clientStore{}, sessions.Config{WithoutEncryption: true}, []string{"client", "add WithEncryptor"}},
+		"both":                      {server, sessions.Config{Encryptor: ring, WithoutEncryption: true}, []string{"WithEncryptor", "WithoutEncryption", "leave one out"}},
+		"readable":                  {readable{}, sessions.Config{Encryptor: ring}, []string{"WithEncryptor", "cookiestore.Sealed"}},
+		"negative lifetime":         {nil, sessions.Config{Lifetime: -1}, []string{"WithLifetime(-1ns)", "use 0"}},
+		"short lifetime":            {nil, sessions.Config{Lifetime: time.Second - 1}, []string{"WithLifetime(999.999999ms)", "longer"}},
+		"long lifetime":             {nil, sessions.Config{Lifetime: 400*day + 1}, []string{"WithLifetime(", "400 days", "shorter"}},
+		"negative cap":              {nil, sessions.Config{MaxLifetime: -1}, []string{"WithMaxLifetime(-1ns)", "leave it out"}},
+		"long cap":                  {nil, sessions.Config{MaxLifetime: 400*day + 1}, []string{"WithMaxLifetime(", "400 days", "shorter"}},
+		"cap over fixed":            {nil, sessions.Config{Lifetime: time.Hour, MaxLifetime: 2 * time.Hour}, []string{"WithMaxLifetime", "WithLifetime", "leave one of them out"}},
+		"cap under idle":            {nil, sessions.Config{Lifetime: 2 * time.Hour, Rolling: true, MaxLifetime: time.Hour}, []string{"WithMaxLifetime(1h0m0s)", "WithLifetime(2h0m0s)", "lengthen"}},
+		"rolling of nothing":        {nil, sessions.Config{Rolling: true}, []string{"WithRolling", "WithLifetime"}},
+		"negative touch":            {nil, sessions.Config{Lifetime: time.Hour, Rolling: true, TouchInterval: -1}, []string{"WithTouchInterval(-1ns)", "use 0"}},
+		"touch of fixed":            {nil, sessions.Config{Lifetime: time.Hour, TouchInterval: time.Minute}, []string{"WithTouchInterval", "WithRolling", "leave"}},
+		"touch as long as the idle": {nil, sessions.Config{Lifetime: time.Hour, Rolling: true, TouchInterval: time.Hour}, []string{"WithTouchInterval(1h0m0s)", "WithLifetime(1h0m0s)", "shorten"}},
+		"negative commit timeout":   {nil, sessions.Config{CommitTimeout: -1}, []string{"WithCommitTimeout(-1ns)", "leave it out"}},
+		"negative cache":            {nil, sessions.Config{Encryptor: ring, CookieCache: -1}, []string{"WithCookieCache", "leave them out"}},
+		"fallback alone":            {nil, sessions.Config{Encryptor: ring, CookieCacheFallback: time.Hour}, []string{"WithCookieCacheFallback", "add WithCookieCache"}},
+		"fallback under cache":      {nil, sessions.Config{Encryptor: ring, CookieCache: time.Hour, CookieCacheFallback: time.Minute}, []string{"WithCookieCacheFallback(1m0s)", "WithCookieCache(1h0m0s)", "lengthen"}},
+		"cache in the open":         {nil, sessions.Config{CookieCache: time.Minute}, []string{"WithCookieCache", "add WithEncryptor"}},
+		"cache of the client's own": {clientStore{}, sessions.Config{Encryptor: ring, CookieCache: time.Minute}, []string{"WithCookieCache", "client"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if c.store == nil && what != "no store" {
+				c.store = newStore(t)
+			}
+			m, err := sessions.NewManager(c.store, c.c)
+			require.ErrorIs(t, err, sessions.ErrConfig)
+			require.Nil(t, m)
+			for _, text := range c.want {
+				require.ErrorContains(t, err, text)
+			}
+		})
+	}
+	for what, c := range map[string]sessions.Config{
+		"zero":                {},
+		"waived":              {WithoutEncryption: true},
+		"400 days":            {Lifetime: 400 * day},
+		"400 days, rolling":   {Lifetime: 400 * day, Rolling: true, MaxLifetime: 400 * day},
+		"a second, rolling":   {Lifetime: time.Second, Rolling: true},
+		"session-only, short": {MaxLifetime: time.Hour},
+	} {
+		_, err := sessions.NewManager(newStore(t), c)
+		require.NoError(t, err, what)
+	}
+}
+
+// readable is a store whose records are meant to be readable.
+type readable struct{ clientStore }
+
+func (readable) Describe() stores.Info {
+	return stores.Info{Name: "readable", Sealing: stores.SealNever}
+}
