@@ -1,0 +1,114 @@
+package main
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// effort is how long to measure.
+type effort struct {
+	rounds int
+	slice  time.Duration // of one contender in one round
+}
+
+var (
+	full  = effort{rounds: 15, slice: 25 * time.Millisecond}
+	quick = effort{rounds: 5, slice: 8 * time.Millisecond}
+)
+
+// subject is what is measured: n repetitions of one request, on each of workers
+// goroutines, each of which has a client and a session of its own.
+type subject struct {
+	name    string
+	workers []func(n int)
+}
+
+func (s subject) run(n int) {
+	if len(s.workers) == 1 {
+		s.workers[0](n)
+		return
+	}
+	var wg sync.WaitGroup
+	for _, w := range s.workers {
+		wg.Go(func() { w(n) })
+	}
+	wg.Wait()
+}
+
+// sample is what one request costs.
+type sample struct {
+	name   string
+	wall   time.Duration // median of the rounds; of all workers together
+	cpu    time.Duration // of this process, median of the rounds
+	allocs float64
+	bytes  float64
+}
+
+// measure runs the subjects in turn, A B C A B C, so that what else the machine
+// does hits all of them alike, and takes the median of the rounds.
+func measure(e effort, subjects []subject) []sample {
+	n := make([]int, len(subjects))
+	wall := make([][]time.Duration, len(subjects))
+	cpu := make([][]time.Duration, len(subjects))
+	samples := make([]sample, len(subjects))
+	for i, s := range subjects {
+		n[i] = repetitions(s, e.slice)
+		samples[i] = sample{name: s.name}
+		samples[i].allocs, samples[i].bytes = allocations(s)
+	}
+	for range e.rounds {
+		for i, s := range subjects {
+			runtime.GC() // what the one before has left is not this one's
+			began, busy := time.Now(), cpuTime()
+			s.run(n[i])
+			took, used := time.Since(began), cpuTime()-busy
+			requests := time.Duration(n[i] * len(s.workers))
+			wall[i] = append(wall[i], took/requests)
+			cpu[i] = append(cpu[i], used/requests)
+		}
+	}
+	for i := range samples {
+		samples[i].wall, samples[i].cpu = median(wall[i]), median(cpu[i])
+	}
+	return samples
+}
+
+// repetitions returns how many fill the time.
+func repetitions(s subject, slice time.Duration) int {
+	for n := 1; ; n *= 2 {
+		began := time.Now()
+		s.run(n)
+		if took := time.Since(began); took > slice/2 {
+			return max(1, int(float64(n)*float64(slice)/float64(took)))
+		}
+	}
+}
+
+// allocations counts what one request allocates, with one goroutine at work.
+func allocations(s subject) (count, bytes float64) {
+	const n = 500
+	run := s.workers[0]
+	run(20)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	run(n)
+	runtime.ReadMemStats(&after)
+	return float64((after.Mallocs - before.Mallocs) / n), float64((after.TotalAlloc - before.TotalAlloc) / n)
+}
+
+// cpuTime is what this process has used on all cores.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func median[T ~int64 | ~float64](v []T) T {
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return v[len(v)/2]
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/alexedwards/scs/goredisstore"
+	"github.com/alexedwards/scs/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/stores/redisstore"
+)
+
+// redisServer is a real server on a loopback port that writes nothing to disk.
+type redisServer struct {
+	addr    string
+	command *exec.Cmd
+	dir     string
+}
+
+// startRedis starts redis-server from the PATH.
+func startRedis() (*redisServer, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, err
+	}
+	ln := must(net.Listen("tcp", "127.0.0.1:0"))
+	addr := ln.Addr().String()
+	ln.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	s := &redisServer{addr: addr, dir: must(os.MkdirTemp("", "bulla-bench"))}
+	s.command = exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir)
+	if err := s.command.Start(); err != nil {
+		return nil, err
+	}
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	for range 200 {
+		if err = client.Ping(context.Background()).Err(); err == nil {
+			return s, nil
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	s.stop()
+	return nil, err
+}
+
+func (s *redisServer) stop() {
+	s.command.Process.Kill()
+	s.command.Wait()
+	os.RemoveAll(s.dir)
+}
+
+// traffic is what went between a client and the server.
+type traffic struct {
+	commands atomic.Int64
+	trips    atomic.Int64
+}
+
+// client returns a client whose traffic is counted: commands as it is given
+// them, round trips as it writes to the connection. A command, a script or a
+// pipeline of a few hundred bytes is one write, and its reply is awaited before
+// the connection is used again.
+func (s *redisServer) client() (*redis.Client, *traffic) {
+	t := new(traffic)
+	c := redis.NewClient(&redis.Options{
+		Addr:     s.addr,
+		PoolSize: 32, // one for each of the clients at once
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return countedConn{conn, t}, err
+		},
+	})
+	c.AddHook(t)
+	return c, t
+}
+
+type countedConn struct {
+	net.Conn
+	t *traffic
+}
+
+func (c countedConn) Write(b []byte) (int, error) {
+	c.t.trips.Add(1)
+	return c.Conn.Write(b)
+}
+
+// DialHook, ProcessHook and ProcessPipelineHook implement redis.Hook.
+func (t *traffic) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (t *traffic) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		t.commands.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (t *traffic) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		t.commands.Add(int64(len(cmds)))
+		return next(ctx, cmds)
+	}
+}
+
+// cpu is the CPU time that the server has used.
+func (s *redisServer) cpu(c *redis.Client) time.Duration {
+	var total float64
+	for line := range strings.Lines(must(c.Info(context.Background(), "cpu").Result())) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name == "used_cpu_sys" || name == "used_cpu_user" {
+			total += must(strconv.ParseFloat(value, 64))
+		}
+	}
+	return time.Duration(total * float64(time.Second))
+}
+
+// redisContender is a site on a Redis client of its own.
+type redisContender struct {
+	name string
+	open func(fields []field, client *redis.Client) *site
+}
+
+func bullaRedis(options ...middleware.Option) func([]field, *redis.Client) *site {
+	return func(fields []field, client *redis.Client) *site {
+		return bullaSite(fields, must(redisstore.New(client)), options...)
+	}
+}
+
+// bullaAutoPipeline gives the store go-redis's own pipelining client.
+func bullaAutoPipeline(options ...middleware.Option) func([]field, *redis.Client) *site {
+	return func(fields []field, client *redis.Client) *site {
+		return bullaSite(fields, must(redisstore.New(must(client.AutoPipeline()))), options...)
+	}
+}
+
+func withEncryption() middleware.Option {
+	return middleware.WithEncryptor(must(encrypt.NewAESGCM(bullaKey())))
+}
+
+func scsRedis(codec scs.Codec, idle time.Duration) func([]field, *redis.Client) *site {
+	return func(fields []field, client *redis.Client) *site {
+		m := scsManager(codec)
+		m.Store = goredisstore.New(client)
+		m.IdleTimeout = idle
+		return scsSite(fields, m)
+	}
+}

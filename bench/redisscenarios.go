@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bulla-go/bulla/middleware"
+)
+
+// The names of the configurations with Redis.
+const (
+	redisSealed   = "Bulla, Redis, sealed"
+	redisPlain    = "Bulla, Redis, not encrypted"
+	redisCached   = "Bulla, Redis, cookie cache"
+	redisPipeline = "Bulla, Redis, sealed, auto-pipelining"
+	redisDue      = "Bulla, Redis, sealed, a touch each time"
+	redisGob      = "scs, Redis, gob"
+	redisJSON     = "scs, Redis, JSON"
+)
+
+// redisScenario is a scenario whose contenders have a Redis client each.
+type redisScenario struct {
+	scenario
+	contenders []redisContender
+}
+
+// redisClients is how many browsers are at work where there are many.
+const redisClients = 32
+
+func redisScenarios() []redisScenario {
+	cache := middleware.WithCookieCache(time.Minute)
+	rolling := middleware.WithRolling()
+	contenders := func(rolls bool) []redisContender {
+		var options []middleware.Option
+		var idle time.Duration
+		if rolls {
+			options, idle = append(options, rolling), lifetime
+		}
+		with := func(more ...middleware.Option) []middleware.Option {
+			return append(more, options...)
+		}
+		list := []redisContender{
+			{redisSealed, bullaRedis(with(withEncryption())...)},
+			{redisPlain, bullaRedis(with(middleware.WithoutEncryption())...)},
+			{redisCached, bullaRedis(with(withEncryption(), cache)...)},
+			{redisGob, scsRedis(nil, idle)},
+			{redisJSON, scsRedis(scsJSON{}, idle)},
+		}
+		if rolls {
+			due := bullaRedis(with(withEncryption(), middleware.WithTouchInterval(0))...)
+			list = append(list, redisContender{redisDue, due})
+		}
+		return list
+	}
+	many := append(contenders(false), redisContender{redisPipeline, bullaAutoPipeline(withEncryption())})
+	return []redisScenario{
+		{scenario{name: "Redis read, 200 B", size: small, handler: read}, contenders(false)},
+		{scenario{name: "Redis change, 200 B", size: small, handler: change}, contenders(false)},
+		{scenario{name: "Redis rolling read, 200 B", size: small, handler: read}, contenders(true)},
+		{scenario{name: "Redis untouched, 200 B", size: small, handler: untouched}, contenders(false)},
+		{scenario{name: "Redis read, 200 B, 32 clients", size: small, handler: read, workers: redisClients}, many},
+		{scenario{name: "Redis change, 200 B, 32 clients", size: small, handler: change, workers: redisClients}, many},
+	}
+}
+
+// redisRow is one contender's result in a scenario with Redis.
+type redisRow struct {
+	sample
+	commands, trips float64       // per request
+	server          time.Duration // the server's CPU time per request
+}
+
+func (sc redisScenario) run(e effort, server *redisServer) ([]redisRow, error) {
+	fields := content(sc.size)
+	var subjects []subject
+	var clients []*redis.Client
+	var counts []*traffic
+	for _, c := range sc.contenders {
+		client, count := server.client()
+		defer client.Close()
+		open := func(fields []field) *site { return c.open(fields, client) }
+		if err := prove(c.name, open, fields); err != nil {
+			return nil, fmt.Errorf("%s: %w", sc.name, err)
+		}
+		clients, counts = append(clients, client), append(counts, count)
+		subjects = append(subjects, sc.subject(c.name, open(fields)))
+	}
+	rows := make([]redisRow, len(subjects))
+	for i, m := range measure(e, subjects) {
+		rows[i].sample = m
+		n := 2000/len(subjects[i].workers) + 1
+		requests := n * len(subjects[i].workers)
+		// Asking for the CPU time is a command too, so it comes first and last.
+		cpu := server.cpu(clients[i])
+		commands, trips := counts[i].commands.Load(), counts[i].trips.Load()
+		subjects[i].run(n)
+		rows[i].commands = float64(counts[i].commands.Load()-commands) / float64(requests)
+		rows[i].trips = float64(counts[i].trips.Load()-trips) / float64(requests)
+		rows[i].server = (server.cpu(clients[i]) - cpu) / time.Duration(requests)
+	}
+	return rows, nil
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// results are everything that one run has measured.
+type results struct {
+	rows   map[string][]row      // by scenario
+	redis  map[string][]redisRow // by scenario
+	sizes  []cookieSize
+	crowds []crowd
+}
+
+// target is what a figure of Bulla's must be.
+type target struct {
+	text    string
+	limit   float64
+	atLeast bool // instead of at most
+	figure  func(results) (float64, bool)
+}
+
+// met compares as the figures are printed.
+func (t target) met(v float64) bool {
+	if t.atLeast {
+		return v >= t.limit
+	}
+	return v <= t.limit
+}
+
+func find[T any](list []T, match func(T) bool) (found T, ok bool) {
+	for _, x := range list {
+		if match(x) {
+			return x, true
+		}
+	}
+	return found, false
+}
+
+func (r results) row(scenario, name string) (row, bool) {
+	return find(r.rows[scenario], func(x row) bool { return x.name == name })
+}
+
+func (r results) redisRow(scenario, name string) (redisRow, bool) {
+	return find(r.redis[scenario], func(x redisRow) bool { return x.name == name })
+}
+
+// time returns how one contender's time compares with another's.
+func timeRatio(scenario, name, other string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		a, ok := r.row(scenario, name)
+		b, ok2 := r.row(scenario, other)
+		return ratio(a.wall, b.wall), ok && ok2
+	}
+}
+
+// bestOther compares with the fastest that is neither Bulla nor the floor.
+func bestOther(scenario, name string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		a, ok := r.row(scenario, name)
+		var best time.Duration
+		for _, x := range r.rows[scenario] {
+			if x.name != floor && !strings.HasPrefix(x.name, "Bulla") && (best == 0 || x.wall < best) {
+				best = x.wall
+			}
+		}
+		return ratio(a.wall, best), ok && best > 0
+	}
+}
+
+// gain is how much faster all cores are together than one.
+func gain(scenario, name string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		one, ok := r.row(scenario, name)
+		all, ok2 := r.row(scenario+", parallel", name)
+		return ratio(one.wall, all.wall), ok && ok2
+	}
+}
+
+func allocsOf(scenario, name string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		x, ok := r.row(scenario, name)
+		return x.allocs, ok
+	}
+}
+
+func storeCallsOf(scenario, name string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		x, ok := r.row(scenario, name)
+		return x.storeCalls, ok
+	}
+}
+
+func redisTrips(scenario, name string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		x, ok := r.redisRow(scenario, name)
+		return x.trips, ok
+	}
+}
+
+func redisCPU(scenario, name, other string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		a, ok := r.redisRow(scenario, name)
+		b, ok2 := r.redisRow(scenario, other)
+		return ratio(a.cpu, b.cpu), ok && ok2
+	}
+}
+
+// redisThroughput is how many requests one answers while another answers one.
+func redisThroughput(scenario, name, other string) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		a, ok := r.redisRow(scenario, name)
+		b, ok2 := r.redisRow(scenario, other)
+		return ratio(b.wall, a.wall), ok && ok2
+	}
+}
+
+func sizeOf(name string, figure func(cookieSize) int) func(results) (float64, bool) {
+	return func(r results) (float64, bool) {
+		x, ok := find(r.sizes, func(x cookieSize) bool { return x.name == name })
+		return float64(figure(x)), ok
+	}
+}
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
+
+func targets() []target {
+	const atMost, atLeast = false, true
+	list := []target{
+		{"encrypted read, 200 B: of the best other", 0.45, atMost, bestOther("encrypted read, 200 B", sealed)},
+		{"encrypted read, 200 B: of gorilla/sessions", 0.12, atMost, timeRatio("encrypted read, 200 B", sealed, gorillaEncName)},
+		{"encrypted read-change-write, 200 B: of the best other", 0.45, atMost, bestOther("encrypted read-change-write, 200 B", sealed)},
+		{"encrypted read-change-write, 200 B: of gorilla/sessions", 0.15, atMost, timeRatio("encrypted read-change-write, 200 B", sealed, gorillaEncName)},
+		{"encrypted read-change-write, 2 KB: of the best other", 0.25, atMost, bestOther("encrypted read-change-write, 2 KB", sealed)},
+		{"signed read, 200 B: of the best other", 0.60, atMost, bestOther("signed read, 200 B", signed)},
+		{"memory read: of scs with JSON", 0.20, atMost, timeRatio("memory read, 200 B", memory, scsJSONName)},
+		{"memory change: of scs with JSON", 0.25, atMost, timeRatio("memory change, 200 B", memory, scsJSONName)},
+		{"memory read, parallel: gain over one core", 0.75 * float64(runtime.GOMAXPROCS(0)), atLeast, gain("memory read, 200 B", memory)},
+		{"memory change, parallel: gain over one core", 0.75 * float64(runtime.GOMAXPROCS(0)), atLeast, gain("memory change, 200 B", memory)},
+		{"no cookie, untouched: of scs", 0.50, atMost, bestOther("no cookie, untouched", memory)},
+		{"no cookie, untouched: allocations", 3, atMost, allocsOf("no cookie, untouched", memory)},
+		{"valid cookie, untouched: allocations", 3, atMost, allocsOf("valid cookie, untouched", memory)},
+		{"valid cookie, untouched: store calls", 0, atMost, storeCallsOf("valid cookie, untouched", memory)},
+		{"valid cookie, untouched: of the same without a cookie", 1.1, atMost, func(r results) (float64, bool) {
+			with, ok := r.row("valid cookie, untouched", memory)
+			without, ok2 := r.row("no cookie, untouched", memory)
+			return ratio(with.wall, without.wall), ok && ok2
+		}},
+		{"forged cookie, signed IDs: store calls", 0, atMost, storeCallsOf("forged cookie, session in memory", memorySigned)},
+		{"forged cookie, signed IDs: of scs", 0.80, atMost, bestOther("forged cookie, session in memory", memorySigned)},
+		{"forged cookie, session in the cookie: of the best other", 0.80, atMost, bestOther("forged cookie, session in the cookie", sealed)},
+		{"garbage cookie, signed IDs: of scs", 0.80, atMost, bestOther("garbage cookie, session in memory", memorySigned)},
+		{"garbage cookie, session in the cookie: of the best other", 0.80, atMost, bestOther("garbage cookie, session in the cookie", sealed)},
+	}
+	list = append(list, redisTargets()...)
+	return append(list,
+		target{"cookie of a session of 570 B, with its name: bytes", 880, atMost, sizeOf(sealed, func(s cookieSize) int { return s.pair })},
+		target{"the same with CBOR", 720, atMost, sizeOf(sealedCBOR, func(s cookieSize) int { return s.pair })},
+		target{"content that fits a 4096-byte cookie: bytes of JSON", 2870, atLeast, sizeOf(sealed, func(s cookieSize) int { return s.capacity })},
+		target{"a million sessions in memory: heap, of scs", 1, atMost, func(r results) (float64, bool) {
+			if len(r.crowds) < 2 {
+				return 0, false
+			}
+			return r.crowds[0].heap / r.crowds[1].heap, true
+		}},
+		target{"a million sessions in memory: longest wait for a sweep, ms", 1, atMost, func(r results) (float64, bool) {
+			if len(r.crowds) == 0 {
+				return 0, false
+			}
+			return r.crowds[0].pauses[0].Seconds() * 1000, true
+		}},
+	)
+}
+
+func redisTargets() []target {
+	const atMost, atLeast = false, true
+	var list []target
+	for _, t := range []struct {
+		scenario, name string
+		trips          float64
+	}{
+		{"Redis read, 200 B", redisSealed, 1},
+		{"Redis change, 200 B", redisSealed, 2},
+		{"Redis rolling read, 200 B", redisSealed, 1},
+		{"Redis rolling read, 200 B", redisDue, 2},
+		{"Redis untouched, 200 B", redisSealed, 0},
+		{"Redis read, 200 B", redisCached, 0},
+		{"Redis change, 200 B", redisCached, 1},
+	} {
+		text := fmt.Sprintf("%s, %s: round trips", strings.TrimSuffix(t.scenario, ", 200 B"), strings.TrimPrefix(t.name, "Bulla, Redis, "))
+		list = append(list, target{text, t.trips, atMost, redisTrips(t.scenario, t.name)})
+	}
+	for _, scenario := range []string{"Redis read, 200 B", "Redis change, 200 B", "Redis rolling read, 200 B"} {
+		text := strings.TrimSuffix(scenario, ", 200 B") + ", sealed: CPU time, of scs with JSON"
+		list = append(list, target{text, 1, atMost, redisCPU(scenario, redisSealed, redisJSON)})
+	}
+	for _, scenario := range []string{"Redis read, 200 B, 32 clients", "Redis change, 200 B, 32 clients"} {
+		list = append(list, target{scenario + ", auto-pipelining: throughput, of scs with JSON", 1.8, atLeast, redisThroughput(scenario, redisPipeline, redisJSON)})
+	}
+	return list
+}
