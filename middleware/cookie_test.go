@@ -123,7 +123,7 @@ func TestDeletion(t *testing.T) {
 			jar.SetCookies(at, first.Cookies())
 			require.Len(t, jar.Cookies(at), 1)
 
-			req := mustRequest(t, at)
+			req := mustGet(t, at.String())
 			for _, c := range jar.Cookies(at) {
 				req.AddCookie(c)
 			}

@@ -197,9 +197,7 @@ func (s *site) get(path string) answer {
 }
 
 func (s *site) request(path string) *http.Request {
-	req, err := http.NewRequest("GET", s.URL+path, nil)
-	require.NoError(s.t, err)
-	return req
+	return mustGet(s.t, s.URL+path)
 }
 
 // held is what the jar would send.
@@ -229,9 +227,9 @@ func record(h http.Handler, req *http.Request) answer {
 	return answer{rec.Result(), rec.Body.String()}
 }
 
-func mustRequest(t testing.TB, u *url.URL) *http.Request {
+func mustGet(t testing.TB, target string) *http.Request {
 	t.Helper()
-	req, err := http.NewRequest("GET", u.String(), nil)
+	req, err := http.NewRequest("GET", target, nil)
 	require.NoError(t, err)
 	return req
 }
