@@ -16,11 +16,11 @@ type autoload struct {
 	funcs   []func(*http.Request) bool
 }
 
-// matched is the mux's handler for every pattern; anything else that the mux
-// finds, such as its redirect from /app to /app/, is no match.
-type matched struct{}
+// verdict is the mux's handler: true for every pattern. Anything else that the
+// mux finds, such as its redirect from /app to /app/, is no match.
+type verdict bool
 
-func (matched) ServeHTTP(http.ResponseWriter, *http.Request) {}
+func (verdict) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 func newAutoload(c *config) (autoload, error) {
 	a := autoload{all: c.autoloadAll, funcs: c.autoloadFuncs}
@@ -28,9 +28,15 @@ func newAutoload(c *config) (autoload, error) {
 		if a.mux == nil {
 			a.mux = http.NewServeMux()
 		}
-		if err := handle(a.mux, p); err != nil {
+		if err := handle(a.mux, p, true); err != nil {
 			return a, fmt.Errorf("%w: WithAutoload(%q): %v; use patterns of http.ServeMux that do not conflict", sessions.ErrConfig, p, err)
 		}
+	}
+	if a.mux != nil {
+		// Everything else. Without it the mux would look for other methods
+		// of the path, to answer 405, which costs more than the match. It
+		// fails where the application has given this pattern itself.
+		handle(a.mux, "/", false)
 	}
 	for i, re := range c.autoloadRegex {
 		if re == nil {
@@ -53,13 +59,13 @@ func newAutoload(c *config) (autoload, error) {
 }
 
 // handle registers pattern; a ServeMux panics on what is invalid.
-func handle(mux *http.ServeMux, pattern string) (err error) {
+func handle(mux *http.ServeMux, pattern string, v verdict) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()
-	mux.Handle(pattern, matched{})
+	mux.Handle(pattern, v)
 	return nil
 }
 
@@ -73,7 +79,7 @@ func (a *autoload) matches(r *http.Request) bool {
 		return true
 	}
 	if a.mux != nil {
-		if h, _ := a.mux.Handler(r); h == http.Handler(matched{}) {
+		if h, _ := a.mux.Handler(r); h == http.Handler(verdict(true)) {
 			return true
 		}
 	}

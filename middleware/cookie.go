@@ -86,9 +86,10 @@ func newCookie(c *config) (cookie, error) {
 
 // sent returns the values of our cookie in r, each once, and no more than one
 // over maxCandidates. Browsers send several when a sibling subdomain, or the same
-// host under another path, has set the name too.
-func (c cookie) sent(r *http.Request) []string {
-	var values []string
+// host under another path, has set the name too. The array keeps them off the
+// heap.
+func (c cookie) sent(r *http.Request, array *[maxCandidates + 1]string) []string {
+	values := array[:0]
 	for _, line := range r.Header["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
@@ -97,7 +98,7 @@ func (c cookie) sent(r *http.Request) []string {
 			}
 			// A header has room for tens of thousands, and each is compared
 			// with all before it.
-			if values = append(values, value); len(values) > maxCandidates {
+			if values = append(values, value); len(values) == len(array) {
 				return values
 			}
 		}

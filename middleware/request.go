@@ -62,21 +62,27 @@ func (q *request) Loaded() *sessions.Session {
 	}
 	// Autoload passes by a request without our cookie; its session is new, and
 	// making it costs nothing.
-	if q.m.autoload.any() && len(q.m.cookie.sent(q.r)) == 0 && q.m.autoload.matches(q.r) {
+	if q.m.autoload.any() && !q.hasCookie() && q.m.autoload.matches(q.r) {
 		s, _ := q.Load(q.r.Context())
 		return s
 	}
 	return nil
 }
 
+func (q *request) hasCookie() bool {
+	var array [maxCandidates + 1]string
+	return len(q.m.cookie.sent(q.r, &array)) > 0
+}
+
 // autoloads tells whether the session must be loaded before the handler runs.
 func (q *request) autoloads() bool {
-	return q.m.autoload.any() && len(q.m.cookie.sent(q.r)) > 0 && q.m.autoload.matches(q.r)
+	return q.m.autoload.any() && q.hasCookie() && q.m.autoload.matches(q.r)
 }
 
 // find returns the session that the request's cookies name, or a new one.
 func (q *request) find(ctx context.Context) (*sessions.Session, error) {
-	values := q.m.cookie.sent(q.r)
+	var array [maxCandidates + 1]string
+	values := q.m.cookie.sent(q.r, &array)
 	if len(values) > maxCandidates {
 		q.m.manager.Reject(ctx, stores.Token{}, sessions.Ambiguous, nil)
 		return q.m.manager.New(), nil

@@ -1,0 +1,126 @@
+package middleware_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/middleware"
+)
+
+// No increment of a counter is lost, whoever comes at the same time.
+func TestCounterUnderLoad(t *testing.T) {
+	const clients, each = 64, 50
+	mem := memory(t)
+	h := mem.new(t).Handler(count)
+	cookie := visited(t, h)
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for range each {
+				if a := ask(h, "/", cookie); a.StatusCode != http.StatusOK {
+					t.Errorf("status %d: %s", a.StatusCode, a.body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1+clients*each, atoi(t, ask(mem.new(t).Handler(peek), "/", cookie).body))
+	require.Equal(t, 1, mem.mem.Len())
+}
+
+// Requests that were on their way when the user logged out neither bring the
+// session back nor touch the cookie, which may be a newer login's by then.
+func TestLogoutDuringSlowRequests(t *testing.T) {
+	const slow = 32
+	mem := memory(t)
+	var ev events
+	mw := mem.new(t, ev.option())
+	cookie := visited(t, mw.Handler(count))
+
+	var loaded, wg sync.WaitGroup
+	release := make(chan struct{})
+	answers := make(chan answer, slow)
+	for i := range slow {
+		loaded.Add(1)
+		wg.Go(func() {
+			answers <- ask(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := session(r)
+				if i%4 == 1 {
+					check(s.Regenerate())
+				}
+				if i%4 == 3 {
+					s.Destroy() // another logout
+					s = session(r)
+				} else {
+					increment(s)
+				}
+				loaded.Done()
+				<-release
+			})), "/", cookie)
+		})
+	}
+	loaded.Wait()
+	out := ask(mw.Handler(http.HandlerFunc(logout)), "/", cookie)
+	require.Contains(t, out.ours()[0], "Max-Age=0")
+	in := ask(mw.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { check(user.Set(session(r), "new")) })), "/")
+	close(release)
+	wg.Wait()
+	close(answers)
+
+	removals := 0
+	for a := range answers {
+		require.Equal(t, http.StatusOK, a.StatusCode, "the answer stands")
+		for _, line := range a.ours() {
+			require.Contains(t, line, "Max-Age=0", "a slow request set a cookie")
+			removals++
+		}
+	}
+	require.Equal(t, slow/4, removals, "only who logs out removes the cookie")
+	require.Equal(t, 1, mem.mem.Len(), "the login meanwhile, and nothing else")
+	require.Equal(t, "0", ask(mw.Handler(peek), "/", cookie).body)
+	ask(mw.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		name, err := user.Get(session(r))
+		require.NoError(t, err)
+		require.Equal(t, "new", name)
+	})), "/", in.value(t))
+}
+
+// A request that changed nothing writes nothing, so it can't undo another's
+// change.
+func TestReaderDoesNotUndo(t *testing.T) {
+	for _, s := range setups(t) {
+		var ev events
+		mw := s.new(t, ev.option())
+		cookie := visited(t, mw.Handler(count))
+		ev.take()
+		a := ask(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			peek(w, httptest.NewRequest("GET", "/", nil).WithContext(r.Context()))
+			ask(mw.Handler(count), "/", cookie)
+		})), "/", cookie)
+		require.Empty(t, a.ours())
+		if s.mem != nil {
+			require.Equal(t, "2", ask(mw.Handler(peek), "/", cookie).body)
+		}
+	}
+}
+
+// One request's goroutines share its session.
+func TestGoroutinesOfOneRequest(t *testing.T) {
+	for _, s := range setups(t) {
+		mw := s.new(t, middleware.WithAutoload())
+		site := serve(t, mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var wg sync.WaitGroup
+			for range 16 {
+				wg.Go(func() { increment(session(r)) })
+			}
+			wg.Wait()
+			peek(w, r)
+		})))
+		require.Equal(t, "16", site.get("/").body)
+		require.Equal(t, "32", site.get("/").body)
+	}
+}
