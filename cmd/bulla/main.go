@@ -155,8 +155,9 @@ func cookieValue(text, name string) string {
 	return text
 }
 
-// markSize is what the Redis store puts in front of a record.
-const markSize = 16
+// markSize is what the Redis store puts in front of a record: its mark, and the
+// beginnings of seven older ones.
+const markSize = 72
 
 // readings returns what the bytes of a record's file may stand for: a store's
 // tool prints them raw or encoded, with or without a line end and a mark.
