@@ -1,19 +1,20 @@
-//go:build !race
-
 package middleware_test
 
 import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/stores"
 )
 
-// Not under the race detector, which allocates for itself and empties pools.
+// Who does not touch the session pays three allocations: what the request has of
+// us, its context, and the request with that context.
 func TestUntouchedAllocates(t *testing.T) {
 	page := []byte("page")
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(page) })
@@ -43,5 +44,19 @@ func TestUntouchedAllocates(t *testing.T) {
 				require.Empty(t, w.header)
 			}
 		}
+	}
+}
+
+// And no store call, whatever the cookie is.
+func TestUntouchedAsksNobody(t *testing.T) {
+	mem := memory(t)
+	store := &flaky{Store: mem.store}
+	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithAutoload("/app/"), middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0))
+	cookie := visited(t, mem.new(t).Handler(count))
+	for _, sent := range []string{"", cookie, "garbage", stores.Token{ID: stores.NewID()}.Value(nil)} {
+		a := ask(mw.Handler(http.NotFoundHandler()), "/page", sent)
+		require.Zero(t, store.calls())
+		require.Empty(t, a.ours())
+		require.Empty(t, a.Header["Vary"])
 	}
 }

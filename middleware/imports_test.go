@@ -1,0 +1,75 @@
+package middleware_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/bulla-go/bulla/"
+
+// list asks the go command of packages.
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
+	require.NoError(t, err)
+	lines := strings.Fields(string(out))
+	require.NotEmpty(t, lines)
+	return lines
+}
+
+// Who keeps sessions in cookies or in memory builds no database client.
+func TestNoHeavyImports(t *testing.T) {
+	light := []string{"sessions", "encrypt", "serialize", "middleware", "stores", "stores/cookiestore", "stores/memstore"}
+	args := []string{"-deps"}
+	for _, p := range light {
+		args = append(args, module+p)
+	}
+	deps := list(t, args...)
+	require.Contains(t, deps, module+"stores/cookiestore")
+	for _, dep := range deps {
+		for _, heavy := range []string{"google.golang.org/", "cloud.google.com/", "github.com/redis/", "go.opentelemetry.io/", "github.com/stretchr/"} {
+			require.False(t, strings.HasPrefix(dep, heavy), dep)
+		}
+	}
+}
+
+// Imports go one way.
+func TestImportsGoOneWay(t *testing.T) {
+	for _, tt := range []struct {
+		pkg  string
+		only []string // of our packages
+	}{
+		{"serialize", nil},
+		{"encrypt", nil},
+		{"stores", nil},
+		{"sessions", []string{"serialize", "encrypt", "stores"}},
+		{"middleware", []string{"sessions", "serialize", "encrypt", "stores"}},
+		{"stores/memstore", []string{"stores"}},
+		{"stores/cookiestore", []string{"stores", "encrypt"}},
+	} {
+		allowed := []string{module + tt.pkg}
+		for _, p := range tt.only {
+			allowed = append(allowed, module+p)
+		}
+		for _, dep := range list(t, "-deps", module+tt.pkg) {
+			if strings.HasPrefix(dep, module) {
+				require.Contains(t, allowed, dep, "imported by %s", tt.pkg)
+			}
+		}
+	}
+	// The other stores see no more of us than that either.
+	for _, store := range list(t, module+"stores/...") {
+		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, store) {
+			if strings.HasPrefix(dep, module) {
+				require.True(t, strings.HasPrefix(dep, module+"stores") || dep == module+"encrypt", "%s imports %s", store, dep)
+			}
+		}
+	}
+	// What is inside a record, and HTTP, are none of the stores' business.
+	for _, pkg := range []string{"serialize", "encrypt", "stores", "stores/memstore", "sessions"} {
+		require.NotContains(t, list(t, "-deps", module+pkg), "net/http", pkg)
+	}
+}
