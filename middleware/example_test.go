@@ -1,0 +1,224 @@
+package middleware_test
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/cookiestore"
+	"github.com/bulla-go/bulla/stores/memstore"
+)
+
+// visit sends a request with the cookies of the answer before, as a browser
+// would.
+func visit(h http.Handler, path string, before *http.Response) *http.Response {
+	r := httptest.NewRequest("GET", "https://example.com"+path, nil)
+	if before != nil {
+		for _, c := range before.Cookies() {
+			r.AddCookie(c)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Body)))
+	return w.Result()
+}
+
+// An encrypted session in the cookie, for two weeks after its last use.
+func ExampleNew() {
+	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey()) // or encrypt.ParseKey(os.Getenv("KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(cookiestore.Sealed(),
+		middleware.WithEncryptor(enc),
+		middleware.WithLifetime(14*24*time.Hour),
+		middleware.WithRolling(),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	const visits = sessions.Key[int]("visits")
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessions.Load(r.Context())
+		if err != nil {
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+			return
+		}
+		n, err := visits.Update(s, func(n int) int { return n + 1 })
+		if err != nil {
+			http.Error(w, "something went wrong", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, "visit", n)
+	})
+	handler := mw.Handler(mux) // http.ListenAndServeTLS(addr, cert, key, handler)
+
+	first := visit(handler, "/", nil)
+	visit(handler, "/", first)
+	_, attributes, _ := strings.Cut(first.Header.Get("Set-Cookie"), "; ")
+	fmt.Println(attributes)
+	// Output:
+	// 200 visit 1
+	// 200 visit 2
+	// Max-Age=1209600; Path=/; HttpOnly; Secure; SameSite=Lax
+}
+
+// What can't work is an error before the first request, with the option's name
+// and the remedy.
+func ExampleNew_misconfigured() {
+	_, err := middleware.New(cookiestore.Sealed())
+	fmt.Println(errors.Is(err, sessions.ErrConfig))
+	fmt.Println(err)
+	// Output:
+	// true
+	// middleware: sessions: invalid configuration: the cookie store has no other protection than encryption; add WithEncryptor
+}
+
+// A login gives the session a new ID, a logout ends it.
+func ExampleMiddleware_Handler() {
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(store)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	const user = sessions.Key[string]("user")
+	mux := http.NewServeMux()
+	page := func(path string, h func(w http.ResponseWriter, s *sessions.Session) error) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			s, err := sessions.Load(r.Context())
+			if err == nil {
+				err = h(w, s)
+			}
+			if err != nil {
+				http.Error(w, "something went wrong", http.StatusInternalServerError)
+			}
+		})
+	}
+	page("/login", func(w http.ResponseWriter, s *sessions.Session) error {
+		if err := s.Regenerate(); err != nil {
+			return err
+		}
+		return user.Set(s, "ada")
+	})
+	page("/", func(w http.ResponseWriter, s *sessions.Session) error {
+		name, err := user.GetOr(s, "stranger")
+		fmt.Fprintln(w, "hello", name)
+		return err
+	})
+	page("/logout", func(w http.ResponseWriter, s *sessions.Session) error {
+		s.Destroy()
+		return nil
+	})
+	handler := mw.Handler(mux)
+
+	in := visit(handler, "/login", nil)
+	visit(handler, "/", in)
+	visit(handler, "/logout", in)
+	visit(handler, "/", in) // somebody kept the cookie
+	// Output:
+	// 200
+	// 200 hello ada
+	// 200
+	// 200 hello stranger
+}
+
+// Under /app/ every handler finds its session loaded. FromContext does no I/O.
+func ExampleWithAutoload() {
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(store,
+		middleware.WithAutoload("/app/", "GET /admin/{rest...}"),
+		middleware.WithAutoloadRegexp(regexp.MustCompile(`/user/\d+`)),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := sessions.FromContext(r.Context())
+		fmt.Fprintln(w, r.URL.Path, "loaded:", err == nil)
+	}))
+	for _, path := range []string{"/app/inbox", "/application", "/admin/users", "/user/7", "/user/7/photo"} {
+		visit(handler, path, nil)
+	}
+	// Output:
+	// 200 /app/inbox loaded: true
+	// 200 /application loaded: false
+	// 200 /admin/users loaded: true
+	// 200 /user/7 loaded: true
+	// 200 /user/7/photo loaded: false
+}
+
+// The application answers what the session can't be stored for in its own way.
+func ExampleWithErrorHandler() {
+	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(cookiestore.Sealed(),
+		middleware.WithEncryptor(enc),
+		middleware.WithErrorHandler(func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, stores.ErrTooLarge) {
+				http.Error(w, "your basket is full", http.StatusInsufficientStorage)
+				return
+			}
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	const basket = sessions.Key[[]string]("basket")
+	handler := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessions.Load(r.Context())
+		if err != nil {
+			return
+		}
+		if err := basket.Set(s, make([]string, 2000)); err != nil {
+			return
+		}
+		fmt.Fprintln(w, "added") // the session does not fit: this is not sent
+	}))
+	visit(handler, "/", nil)
+	// Output:
+	// 507 your basket is full
+}
+
+// Health checks have no session. Any client can send any header, so this decides
+// nothing about what a client may do.
+func ExampleWithSkipHeader() {
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(store, middleware.WithSkipHeader("X-Health-Check", "1"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := sessions.Load(r.Context())
+		fmt.Println(err)
+	}))
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-Health-Check", "1")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	// Output:
+	// sessions: no session middleware around this handler
+}
