@@ -326,3 +326,29 @@ func TestKilledServer(t *testing.T) {
 	rev = save(t, store, tok, "other", rev)
 	require.NoError(t, store.Delete(t.Context(), tok, rev))
 }
+
+// A pipeline may carry out a save long after the call was given up. By then the
+// caller has used its slice for something else.
+func TestGivenUpSaveKeepsItsData(t *testing.T) {
+	server := redistest.Single(t)
+	client := newClient(t, &redis.Options{
+		Addr: server.Addr, DialerRetries: 1, MaxRetries: 100, MinRetryBackoff: 20 * time.Millisecond, MaxRetryBackoff: 50 * time.Millisecond,
+	})
+	piped, err := client.AutoPipeline()
+	require.NoError(t, err)
+	store := newStore(t, piped, redisstore.WithTimeout(100*time.Millisecond))
+	server.Kill()
+	tok, rec := newToken(), record("the caller's data", "")
+	_, _, err = store.Save(t.Context(), tok, rec)
+	requireOutage(t, err)
+	copy(rec.Data, "something else!!!")
+
+	server.Start()
+	server.WaitReady()
+	direct := newStore(t, server.Client())
+	redistest.Wait(t, "the save is carried out", func() bool {
+		_, err := direct.Load(t.Context(), tok)
+		return err == nil
+	})
+	requireData(t, direct, tok, "the caller's data")
+}
