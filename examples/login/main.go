@@ -1,0 +1,241 @@
+// Login is a form login with what belongs to it: a new session ID, a logout, and
+// the password once more before a page that needs a fresh proof:
+//
+//	go run ./examples/login
+//
+// Sign in as alice with "correct horse battery staple".
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"flag"
+	"html/template"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/memstore"
+)
+
+// fresh is how long a password counts as a fresh proof.
+const fresh = 10 * time.Minute
+
+const user = sessions.Key[string]("user")
+
+var page = template.Must(template.New("page").Parse(`<!doctype html><title>Login</title>
+{{with .Problem}}<p><em>{{.}}</em></p>{{end}}
+{{if .Codes}}<h1>Recovery codes of {{.User}}</h1><p>{{.Codes}}</p><a href="/">Back</a>
+{{else if .Confirm}}<h1>Is it you, {{.User}}?</h1>
+<form method="post" action="/confirm"><input name="password" type="password" required><button>Confirm</button></form>
+{{else if .User}}<h1>Hello, {{.User}}</h1><a href="/codes">Recovery codes</a>
+<form method="post" action="/logout"><button>Log out</button></form>
+{{else}}<form method="post" action="/login"><input name="user" placeholder="name" required>
+<input name="password" type="password" placeholder="password" required><button>Log in</button></form>{{end}}
+`))
+
+type view struct {
+	User, Problem, Codes string
+	Confirm              bool
+}
+
+// account is what a program keeps of a user's password.
+type account struct{ salt, hash []byte }
+
+func newAccount(password string) account {
+	salt := make([]byte, 16)
+	rand.Read(salt)
+	return account{salt, hash(password, salt)}
+}
+
+// hash is Argon2id with the first parameters that OWASP's password storage cheat
+// sheet recommends: 19 MiB, 2 passes, 1 thread.
+func hash(password string, salt []byte) []byte {
+	return argon2.IDKey([]byte(password), salt, 2, 19<<10, 1, 32)
+}
+
+// site is the program.
+type site struct {
+	accounts map[string]account
+	nobody   account // whom unknown names are checked against
+}
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	flag.Parse()
+
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := newHandler(store, map[string]account{"alice": newAccount("correct horse battery staple")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	log.Printf("open http://localhost:%s/", port)
+	log.Fatal(http.Serve(listener, handler))
+}
+
+func newHandler(store stores.Store, accounts map[string]account) (http.Handler, error) {
+	mw, err := middleware.New(store,
+		middleware.WithLifetime(time.Hour),
+		middleware.WithRolling(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{accounts, newAccount(rand.Text())}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", home)
+	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("GET /codes", codes)
+	mux.HandleFunc("GET /confirm", askAgain)
+	mux.HandleFunc("POST /confirm", s.confirm)
+	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+}
+
+// check takes the same time for a name that nobody has, so that the time does
+// not tell who has an account. A real login also limits the attempts, by name and
+// by address.
+func (s *site) check(name, password string) bool {
+	a, known := s.accounts[name]
+	if !known {
+		a = s.nobody
+	}
+	return subtle.ConstantTimeCompare(hash(password, a.salt), a.hash) == 1 && known
+}
+
+func (s *site) login(w http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("user")
+	if !s.check(name, r.FormValue("password")) {
+		show(w, http.StatusUnauthorized, view{Problem: "The name or the password is wrong."})
+		return
+	}
+	session, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	if err := prove(session); err != nil {
+		fail(w, err)
+		return
+	}
+	if err := user.Set(session, name); err != nil {
+		fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// prove notes that the user has just proved who they are.
+func prove(session *sessions.Session) error {
+	// A new ID: whoever knew the old one, or planted it, stays outside.
+	if err := session.Regenerate(); err != nil {
+		return err
+	}
+	return session.Authenticated(time.Now())
+}
+
+func logout(w http.ResponseWriter, r *http.Request) {
+	session, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	session.Destroy()
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// current returns the session and its user, or [sessions.ErrNoValue].
+func current(ctx context.Context) (*sessions.Session, string, error) {
+	session, err := sessions.Load(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	name, err := user.Get(session)
+	return session, name, err
+}
+
+func home(w http.ResponseWriter, r *http.Request) {
+	_, name, err := current(r.Context())
+	if err != nil && !errors.Is(err, sessions.ErrNoValue) {
+		fail(w, err)
+		return
+	}
+	show(w, http.StatusOK, view{User: name})
+}
+
+// codes is the page that needs a fresh proof: a browser that was left open is
+// not enough.
+func codes(w http.ResponseWriter, r *http.Request) {
+	session, name, err := current(r.Context())
+	if err != nil {
+		outside(w, r, err)
+		return
+	}
+	if !session.AuthenticatedWithin(fresh) {
+		http.Redirect(w, r, "/confirm", http.StatusSeeOther)
+		return
+	}
+	show(w, http.StatusOK, view{User: name, Codes: "8215 0394 6617"})
+}
+
+func askAgain(w http.ResponseWriter, r *http.Request) {
+	_, name, err := current(r.Context())
+	if err != nil {
+		outside(w, r, err)
+		return
+	}
+	show(w, http.StatusOK, view{User: name, Confirm: true})
+}
+
+func (s *site) confirm(w http.ResponseWriter, r *http.Request) {
+	session, name, err := current(r.Context())
+	if err != nil {
+		outside(w, r, err)
+		return
+	}
+	if !s.check(name, r.FormValue("password")) {
+		show(w, http.StatusUnauthorized, view{User: name, Confirm: true, Problem: "The password is wrong."})
+		return
+	}
+	if err := prove(session); err != nil {
+		fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/codes", http.StatusSeeOther)
+}
+
+// outside answers who is not signed in.
+func outside(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, sessions.ErrNoValue) {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	fail(w, err)
+}
+
+func show(w http.ResponseWriter, status int, v view) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	page.Execute(w, v)
+}
+
+func fail(w http.ResponseWriter, err error) {
+	log.Print(err)
+	http.Error(w, "something went wrong", http.StatusInternalServerError)
+}
