@@ -8,6 +8,8 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +31,7 @@ func newBrowser(t *testing.T) browser {
 	require.NoError(t, err)
 	handler, err := newHandler(store, time.Millisecond)
 	require.NoError(t, err)
-	ended := make(chan struct{}, 10)
+	ended := make(chan struct{}, 100)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		if r.URL.Path == "/events" {
@@ -41,6 +43,7 @@ func newBrowser(t *testing.T) browser {
 	require.NoError(t, err)
 	client := server.Client()
 	client.Jar = jar
+	client.Timeout = 20 * time.Second // a stream that should end and does not
 	return browser{client, t, server.URL, ended}
 }
 
@@ -119,6 +122,28 @@ func TestLimit(t *testing.T) {
 	end4()
 	end2()
 	require.True(t, strings.HasPrefix(b.state(), "0 open, "))
+}
+
+func TestLimitOfStreamsThatBeginTogether(t *testing.T) {
+	b := newBrowser(t)
+	_, lines, end := b.stream()
+	line(t, lines)
+	end()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	var granted atomic.Int32
+	for range 16 {
+		all.Go(func() {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/events", nil)
+			if resp, err := b.Do(r); err == nil && resp.StatusCode == http.StatusOK {
+				granted.Add(1) // its body stays open, and so does the stream
+			}
+		})
+	}
+	all.Wait()
+	cancel()
+	require.EqualValues(t, maxOpen, granted.Load())
 }
 
 func TestLogoutEndsTheStream(t *testing.T) {
