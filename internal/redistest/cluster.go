@@ -47,8 +47,8 @@ func (n *Nodes) Client() *redis.ClusterClient {
 	return client
 }
 
-// Move moves as many slots, with their keys, from one server to another, and
-// returns when that is done.
+// Move moves that many slots, with their keys, from one server to another, and
+// returns when that is done. A server that loses its last slot becomes a replica.
 func (n *Nodes) Move(slots string, from, to *Server) {
 	n.t.Helper()
 	id := func(s *Server) string {

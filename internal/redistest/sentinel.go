@@ -61,6 +61,16 @@ func (g *Guarded) Client() *redis.Client {
 	return client
 }
 
+// ReaderClient returns a client that sends what only reads to either server, at
+// random. It is closed with the test.
+func (g *Guarded) ReaderClient() *redis.ClusterClient {
+	client := redis.NewFailoverClusterClient(&redis.FailoverOptions{
+		MasterName: masterName, SentinelAddrs: []string{g.Sentinel.Addr}, RouteRandomly: true,
+	})
+	g.t.Cleanup(func() { client.Close() })
+	return client
+}
+
 // FailOver kills the primary and waits until the replica has taken its place.
 func (g *Guarded) FailOver() {
 	g.t.Helper()

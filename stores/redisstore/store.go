@@ -29,11 +29,15 @@ var (
 
 // New returns a store that uses client: a [redis.Client], also one of Sentinel,
 // a [redis.ClusterClient], or a [redis.AutoPipeliner] of either. The caller owns
-// the client and closes it after the store's last call. New does no I/O.
+// the client and closes it after the store's last call. A [redis.Ring] is refused:
+// it makes an outage look like a logout. New does no I/O.
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	// A nil *redis.Client in the interface would panic in the first request.
 	if v := reflect.ValueOf(client); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("redisstore: the client is nil; make one with redis.NewUniversalClient")
+	}
+	if _, ring := client.(*redis.Ring); ring {
+		return nil, errors.New("redisstore: a redis.Ring looks for the sessions of a failed server on the others, so that an outage looks like a logout; use a redis.ClusterClient")
 	}
 	o := options{timeout: DefaultTimeout}
 	for _, opt := range opts {

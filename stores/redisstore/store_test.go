@@ -197,6 +197,29 @@ func TestSentinel(t *testing.T) {
 	conform(t, map[string]redis.UniversalClient{"after a failover": client})
 }
 
+// A replica that lags has not seen a session that was just begun. A client that
+// reads from replicas must not take it for one that was logged out.
+func TestNeverReadsFromReplicas(t *testing.T) {
+	t.Parallel()
+	guarded := redistest.Sentinel(t)
+	client := guarded.ReaderClient()
+	store := newStore(t, client)
+	save(t, store, newToken(), "warm", "")
+	// The replica loses its link, and serves what it had.
+	require.NoError(t, guarded.Replica.Client().Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err())
+
+	missed := 0
+	for range 20 {
+		tok := newToken()
+		save(t, store, tok, "new", "")
+		requireData(t, store, tok, "new")
+		if client.Get(t.Context(), keyOf(tok)).Err() == redis.Nil {
+			missed++
+		}
+	}
+	require.Positive(t, missed, "this client reads nothing from the replica")
+}
+
 func TestDescribe(t *testing.T) {
 	require.Equal(t, stores.Info{Name: "redis", Sealing: stores.SealByDefault},
 		stores.Describe(newStore(t, newClient(t, &redis.Options{}))))
@@ -213,6 +236,7 @@ func TestMisconfiguration(t *testing.T) {
 		"no client":           {nil, nil, "client is nil"},
 		"a nil Client":        {(*redis.Client)(nil), nil, "client is nil"},
 		"a nil ClusterClient": {(*redis.ClusterClient)(nil), nil, "client is nil"},
+		"a Ring":              {redis.NewRing(&redis.RingOptions{}), nil, "redis.Ring"},
 		"no time":             {client, []redisstore.Option{redisstore.WithTimeout(0)}, "WithTimeout(0s)"},
 		"negative time":       {client, []redisstore.Option{redisstore.WithTimeout(-time.Second)}, "WithTimeout(-1s)"},
 		"no function":         {client, []redisstore.Option{redisstore.WithKeyFunc(nil)}, "WithKeyFunc(nil)"},
