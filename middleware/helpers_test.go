@@ -274,7 +274,8 @@ func (e *events) take() []string {
 
 var errDown = errors.New("connection refused")
 
-// flaky counts the calls of the store beneath, and fails while down is set.
+// flaky counts the calls of the store beneath, and fails while down is set. As a
+// store behind a network does, it gives up with its context.
 type flaky struct {
 	stores.Store
 	down                 atomic.Bool
@@ -285,7 +286,10 @@ func (f *flaky) Describe() stores.Info { return stores.Describe(f.Store) }
 
 func (f *flaky) calls() int64 { return f.loads.Load() + f.saves.Load() + f.delete.Load() }
 
-func (f *flaky) fail() error {
+func (f *flaky) fail(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if f.down.Load() {
 		return fmt.Errorf("%w: %w", stores.ErrUnavailable, errDown)
 	}
@@ -294,7 +298,7 @@ func (f *flaky) fail() error {
 
 func (f *flaky) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
 	f.loads.Add(1)
-	if err := f.fail(); err != nil {
+	if err := f.fail(ctx); err != nil {
 		return stores.Record{}, err
 	}
 	return f.Store.Load(ctx, tok)
@@ -302,7 +306,7 @@ func (f *flaky) Load(ctx context.Context, tok stores.Token) (stores.Record, erro
 
 func (f *flaky) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
 	f.saves.Add(1)
-	if err := f.fail(); err != nil {
+	if err := f.fail(ctx); err != nil {
 		return stores.Token{}, "", err
 	}
 	return f.Store.Save(ctx, tok, rec)
@@ -310,7 +314,7 @@ func (f *flaky) Save(ctx context.Context, tok stores.Token, rec stores.Record) (
 
 func (f *flaky) Delete(ctx context.Context, tok stores.Token, rev stores.Revision) error {
 	f.delete.Add(1)
-	if err := f.fail(); err != nil {
+	if err := f.fail(ctx); err != nil {
 		return err
 	}
 	return f.Store.Delete(ctx, tok, rev)
