@@ -4,8 +4,9 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // effort is how long to measure.
@@ -100,11 +101,16 @@ func allocations(s subject) (count, bytes float64) {
 	return float64((after.Mallocs - before.Mallocs) / n), float64((after.TotalAlloc - before.TotalAlloc) / n)
 }
 
-// cpuTime is what this process has used on all cores.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	check(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// cpuTime is what this process has used on all cores, threadTime what this
+// thread has. These clocks are finer than getrusage, which some kernels count in
+// ticks of 4 ms.
+func cpuTime() time.Duration    { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+func threadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+func clock(id int32) time.Duration {
+	var t unix.Timespec
+	check(unix.ClockGettime(id, &t))
+	return time.Duration(t.Nano())
 }
 
 func median[T ~int64 | ~float64](v []T) T {
