@@ -30,7 +30,7 @@ func (f clientFuncs) Describe() stores.Info { return stores.Describe(f.Store) }
 func TestSoundClientStore(t *testing.T) {
 	for _, store := range []stores.Store{cookiestore.Sealed(), newSigned(t)} {
 		cfg := breakClient(store, func(stores.Store, *clientFuncs) {})
-		require.Empty(t, failures(t, cfg))
+		require.Empty(t, failures(t, cfg, checks(cfg)))
 		Run(t, cfg)
 	}
 }
@@ -62,7 +62,7 @@ func TestClientHeldFaults(t *testing.T) {
 	}
 	sealed := cookiestore.Sealed()
 
-	requireFailures(t, []broken{
+	requireFailures(t, checks, []broken{
 		{"no ClientHolder", Config{
 			ClientRoom: MinClientRoom,
 			New:        func(t *testing.T) stores.Store { return funcs{Store: sealed} },

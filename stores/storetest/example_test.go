@@ -20,7 +20,7 @@ func ExampleRun() {
 				}
 				return store
 			},
-			// Without this the same tests wait in real time, for 0.75 s.
+			// Without this the same tests wait in real time, for over a second.
 			Synctest: true,
 		})
 	}

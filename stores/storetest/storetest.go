@@ -35,7 +35,7 @@ type Config struct {
 
 	// ShortLife is how long the records live whose end the tests wait for;
 	// 100 ms if zero. It must be longer than a call to the store may take.
-	// There are five such tests, each waits for half as long again.
+	// There are eight such tests, each waits for half as long again.
 	ShortLife time.Duration
 }
 
@@ -75,9 +75,9 @@ func checks(cfg Config) []check {
 		return slices.Concat(clientChecks, dataChecks)
 	}
 	list := slices.Concat(createChecks, replaceChecks, loadChecks, deleteChecks,
-		expiryChecks, dataChecks, revisionChecks, raceChecks, touchChecks)
+		expiryChecks, dataChecks, revisionChecks, raceChecks, touchChecks, ownerChecks)
 	if cfg.NewUnreachable != nil {
-		list = append(list, check{"rule 3 unreachable", unreachable})
+		list = append(list, check{"rule 3 unreachable", unreachable}, check{"rule 12 unreachable", unreachableOwners})
 	}
 	return list
 }
