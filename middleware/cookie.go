@@ -91,7 +91,9 @@ func newCookie(c *config) (cookie, error) {
 func (c cookie) sent(r *http.Request, array *[maxCandidates + 1]string) []string {
 	values := array[:0]
 	for _, line := range r.Header["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
+		for line != "" {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
 			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
 			if name != c.name || slices.Contains(values, value) {
 				continue

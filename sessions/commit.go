@@ -134,7 +134,7 @@ func (s *Session) discardLate() bool {
 }
 
 // writer writes a job and returns what the store has then.
-type writer func(context.Context, job) (held, error)
+type writer func(*Manager, context.Context, job) (held, error)
 
 // plan returns how j must be written, or nil where there is nothing to write.
 func (m *Manager) plan(j job, phase Phase) writer {
@@ -142,19 +142,19 @@ func (m *Manager) plan(j job, phase Phase) writer {
 	case !j.held.exists() && len(j.values)+len(j.edits) == 0:
 		return nil
 	case !j.held.exists():
-		return m.create
+		return (*Manager).create
 	case j.regenerate():
-		return m.regenerate
+		return (*Manager).regenerate
 	case j.dirty():
-		return m.save
+		return (*Manager).save
 	case phase == AfterResponse:
 		return nil
 	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
-		return m.refresh
+		return (*Manager).refresh
 	case j.held.copied && phase == Midway:
-		return m.confirm
+		return (*Manager).confirm
 	case m.cache > 0 && !j.held.copied:
-		return m.same
+		return (*Manager).same
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 		return change, nil
 	}
 
-	h, err := write(ctx, j)
+	h, err := write(m, ctx, j)
 	if errors.Is(err, ErrEnded) {
 		s.mu.Lock()
 		if s.lives == j.lives { // else it is another session that was ended
@@ -220,37 +220,38 @@ func (s *Session) settle(j job, h held) error {
 	}
 	s.log = s.log[len(j.log):]
 	log := s.log
+	if len(log) == 0 {
+		s.values, s.shared = h.values, true
+	}
 	s.mu.Unlock()
 
 	// Update functions run outside the lock, as in apply.
-	for range 100 {
+	for tries := 0; len(log) > 0; tries++ {
 		vals, err := replay(h.values, log)
 		s.mu.Lock()
-		if s.lives != j.lives {
-			s.mu.Unlock()
-			return nil
-		}
-		if len(s.log) == len(log) {
-			s.values, s.shared = vals, false
-			if err != nil {
-				s.values, s.shared, s.log = h.values, true, nil
+		if err == nil && s.lives == j.lives && len(s.log) > len(log) {
+			if log = s.log; tries < 100 {
+				s.mu.Unlock()
+				continue
 			}
-			s.mu.Unlock()
-			return err
+			err = fmt.Errorf("%w: it was changed all the time that it was committed", ErrBusy)
 		}
-		log = s.log
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		switch {
+		case s.lives != j.lives:
+			return nil
+		case err != nil:
+			s.values, s.shared, s.log = h.values, true, nil
+		default:
+			s.values, s.shared = vals, false
+		}
+		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lives == j.lives {
-		s.values, s.shared, s.log = h.values, true, nil
-	}
-	return fmt.Errorf("%w: it was changed all the time that it was committed", ErrBusy)
+	return nil
 }
 
 func (m *Manager) destroy(ctx context.Context, h held) error {
-	started := time.Now()
+	started := m.clock()
 	if !h.clientHeld() {
 		if err := m.remove(ctx, h.token, h.meta); err != nil {
 			m.emit(ctx, evStoreError, h.token.ID, started, Event{Err: err})

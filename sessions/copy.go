@@ -74,7 +74,7 @@ func (m *Manager) same(_ context.Context, j job) (held, error) { return j.held, 
 // confirm asks the server whether a session that was read from a copy is still
 // alive, for a handler that commits midway to be sure.
 func (m *Manager) confirm(ctx context.Context, j job) (held, error) {
-	started := time.Now()
+	started := m.clock()
 	h, err := m.loadRecord(ctx, j.held.token)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		return h, ErrEnded

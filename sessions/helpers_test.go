@@ -48,6 +48,11 @@ func newStore(t testing.TB) *store {
 	return &store{Store: mem}
 }
 
+// Describe says that calls may wait, as the functions can make them.
+func (s *store) Describe() stores.Info {
+	return stores.Info{Name: "memory", Sealing: stores.SealOptional}
+}
+
 func (s *store) writes() int { return int(s.saves.Load() + s.deletes.Load() + s.touches.Load()) }
 
 func (s *store) around(ctx context.Context, c call, do func() error) error {

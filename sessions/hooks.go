@@ -36,6 +36,16 @@ type Hooks struct {
 	StoreError  func(context.Context, Event) // the store failed, or a record does not open
 }
 
+// any tells whether there is a hook.
+func (h *Hooks) any() bool {
+	for _, k := range []kind{evLoaded, evCreated, evSaved, evTouched, evConflict, evRegenerated, evDestroyed, evEnded, evRejected, evLateChange, evStoreError} {
+		if k.hook(h) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // kind couples a hook with how it is logged.
 type kind struct {
 	hook  func(*Hooks) func(context.Context, Event)
@@ -57,8 +67,20 @@ var (
 	evStoreError  = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelError, "session store failed"}
 )
 
+// clock starts the measurement of an event's Took. It is zero where nobody would
+// be told, since asking the time costs as much as a small session's lookup.
+func (m *Manager) clock() time.Time {
+	if !m.observed {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
 // emit tells the hook and the log. It costs nothing where neither listens.
 func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.Time, ev Event) {
+	if !m.observed {
+		return
+	}
 	hook := k.hook(&m.hooks)
 	logs := m.logger != nil && m.logger.Enabled(ctx, k.level)
 	if hook == nil && !logs {

@@ -15,7 +15,7 @@ import (
 // known: [stores.ErrUnavailable], or [ErrUnreadable] for a record that the store
 // has but that does not open.
 func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) {
-	started := time.Now()
+	started := m.clock()
 	h, err := m.load(ctx, tok)
 	if err != nil {
 		var r *RejectedError

@@ -64,6 +64,7 @@ type Manager struct {
 	room       int
 	logger     *slog.Logger
 	hooks      Hooks
+	observed   bool // there is a logger or a hook
 	queue      queue
 	owners     *owners // nil without owners
 }
@@ -96,6 +97,7 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 		room:       c.Room,
 		logger:     c.Logger,
 		hooks:      c.Hooks,
+		observed:   c.Logger != nil || c.Hooks.any(),
 	}
 	m.toucher, _ = store.(stores.Toucher)
 	m.holder, _ = store.(stores.ClientHolder)
@@ -226,5 +228,8 @@ func (m *Manager) open(id stores.ID, domain []byte, data []byte) (env serialize.
 // commitContext lets a commit finish although the client is gone, within a time
 // limit. A commit that a closed browser tab could cancel would lose changes.
 func (m *Manager) commitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if m.info.NoIO { // nothing to wait for, and a timer is not free
+		return context.WithoutCancel(ctx), func() {}
+	}
 	return context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
 }

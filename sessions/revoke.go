@@ -134,7 +134,7 @@ func (m *Manager) revoke(ctx context.Context, user string, match func(stores.Key
 		if len(keys) == 0 {
 			continue
 		}
-		started := time.Now()
+		started := m.clock()
 		if err := m.owners.index.RemoveOwned(ctx, h, keys...); err != nil {
 			return n, err
 		}

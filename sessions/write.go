@@ -79,7 +79,7 @@ func (m *Manager) login(ctx context.Context, id, old stores.ID, meta serialize.M
 }
 
 func (m *Manager) create(ctx context.Context, j job) (held, error) {
-	started := time.Now()
+	started := m.clock()
 	base := held{meta: serialize.Metadata{Created: j.began, Deadline: m.expiry.deadline(j.began)}}
 	meta := edited(base.meta, j.edits)
 	tok := stores.Token{ID: j.id}
@@ -101,7 +101,7 @@ func (m *Manager) create(ctx context.Context, j job) (held, error) {
 }
 
 func (m *Manager) save(ctx context.Context, j job) (held, error) {
-	started := time.Now()
+	started := m.clock()
 	base, vals := j.held, j.values
 	id := base.token.ID
 	if meta := edited(base.meta, j.edits); meta.Label != base.meta.Label {
@@ -136,7 +136,7 @@ func (m *Manager) save(ctx context.Context, j job) (held, error) {
 // two loses nothing, and at that revision, so that neither another request's
 // change is lost nor its logout undone.
 func (m *Manager) regenerate(ctx context.Context, j job) (held, error) {
-	started := time.Now()
+	started := m.clock()
 	base, vals := j.held, j.values
 	meta := edited(base.meta, j.edits)
 	tok, rev := stores.Token{ID: j.id}, stores.Revision("")
@@ -207,7 +207,7 @@ func (m *Manager) cleanup(ctx context.Context, tok stores.Token, rev stores.Revi
 // failure is made up for by the next request; so only a session that is gone is
 // an error.
 func (m *Manager) refresh(ctx context.Context, j job) (held, error) {
-	started := time.Now()
+	started := m.clock()
 	h, id := j.held, j.held.token.ID
 	ev, err := evSaved, error(nil)
 	if m.toucher == nil || h.stale || h.clientHeld() {

@@ -118,6 +118,11 @@ const (
 type Info struct {
 	Name    string // for logs and hooks: "memory", "redis"
 	Sealing Sealing
+
+	// NoIO: no call waits for anything but the processor, so commits need no
+	// time limit. A store that wraps another one and may wait must not take
+	// this over.
+	NoIO bool
 }
 
 // Describer is a [Store] that describes itself. A store that does not is named

@@ -103,17 +103,20 @@ func PayloadChars(size int) int { return encoding.EncodedLen(size) }
 // Value returns the text that [ParseToken] reads: what goes into the cookie
 // and nowhere else. mac is empty or [MACSize] bytes.
 func (t Token) Value(mac []byte) string {
-	head := make([]byte, 0, idSize+MACSize)
-	head = t.ID.AppendSecret(head)
-	head = append(head, mac...)
-	n := encoding.EncodedLen(len(head))
-	value := make([]byte, 0, n+1+len(t.Payload))
-	value = encoding.AppendEncode(value, head)
-	if t.Payload != "" {
-		value = append(value, '.')
-		value = append(value, t.Payload...)
+	var head [idSize + MACSize]byte
+	raw := append(t.ID.AppendSecret(head[:0]), mac...)
+	var text [signedChars]byte
+	encoding.Encode(text[:], raw)
+	n := encoding.EncodedLen(len(raw))
+	if t.Payload == "" {
+		return string(text[:n])
 	}
-	return string(value)
+	var value strings.Builder
+	value.Grow(n + 1 + len(t.Payload))
+	value.Write(text[:n])
+	value.WriteByte('.')
+	value.WriteString(t.Payload)
+	return value.String()
 }
 
 // HeadChars returns the number of characters in front of the payload,

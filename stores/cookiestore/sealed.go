@@ -20,7 +20,7 @@ func Sealed() SealedStore { return SealedStore{} }
 
 // Describe implements [stores.Describer].
 func (SealedStore) Describe() stores.Info {
-	return stores.Info{Name: "cookie", Sealing: stores.SealAlways}
+	return stores.Info{Name: "cookie", Sealing: stores.SealAlways, NoIO: true}
 }
 
 // ClientHolds implements [stores.ClientHolder]; it is always true.

@@ -68,7 +68,7 @@ func Signed(keys ...encrypt.Key) (*SignedStore, error) {
 
 // Describe implements [stores.Describer].
 func (*SignedStore) Describe() stores.Info {
-	return stores.Info{Name: "signed cookie", Sealing: stores.SealNever}
+	return stores.Info{Name: "signed cookie", Sealing: stores.SealNever, NoIO: true}
 }
 
 // ClientHolds implements [stores.ClientHolder]; it is always true.

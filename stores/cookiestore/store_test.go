@@ -40,8 +40,8 @@ func TestSignedStore(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	require.Equal(t, stores.Info{Name: "cookie", Sealing: stores.SealAlways}, stores.Describe(cookiestore.Sealed()))
-	require.Equal(t, stores.Info{Name: "signed cookie", Sealing: stores.SealNever}, stores.Describe(newSigned(t, encrypt.GenerateKey())))
+	require.Equal(t, stores.Info{Name: "cookie", Sealing: stores.SealAlways, NoIO: true}, stores.Describe(cookiestore.Sealed()))
+	require.Equal(t, stores.Info{Name: "signed cookie", Sealing: stores.SealNever, NoIO: true}, stores.Describe(newSigned(t, encrypt.GenerateKey())))
 }
 
 func newToken(cookie string) stores.Token {

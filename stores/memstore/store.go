@@ -91,7 +91,7 @@ func New(opts ...Option) (*Store, error) {
 // Describe implements [stores.Describer]. The records do not leave the
 // process, so encryption is optional.
 func (s *Store) Describe() stores.Info {
-	return stores.Info{Name: "memory", Sealing: stores.SealOptional}
+	return stores.Info{Name: "memory", Sealing: stores.SealOptional, NoIO: true}
 }
 
 // Len returns the number of records that the store holds. It counts expired

@@ -64,7 +64,7 @@ func save(t testing.TB, store *memstore.Store, tok stores.Token, life time.Durat
 }
 
 func TestDescribe(t *testing.T) {
-	require.Equal(t, stores.Info{Name: "memory", Sealing: stores.SealOptional}, stores.Describe(newStore(t)))
+	require.Equal(t, stores.Info{Name: "memory", Sealing: stores.SealOptional, NoIO: true}, stores.Describe(newStore(t)))
 }
 
 func TestInvalidLimit(t *testing.T) {
