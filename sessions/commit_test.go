@@ -118,6 +118,7 @@ func TestConflict(t *testing.T) {
 		"delete, update: on no value":        {remove, double, none},
 		"set, delete":                        {set("a"), remove, none},
 		"delete, set":                        {remove, set("b"), "b"},
+		"set, set to what was there":         {set("a"), both(set("Ada"), func(s *sessions.Session) { increment(t, s) }), "a"},
 		"set, pop: only what was seen":       {set("a"), popName("Ada"), "a"},
 		"pop, pop":                           {popName("Ada"), popName("Ada"), none},
 		"pop, increment":                     {popName("Ada"), func(s *sessions.Session) { increment(t, s) }, none},

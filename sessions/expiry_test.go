@@ -105,7 +105,19 @@ func TestAbsoluteCap(t *testing.T) {
 				time.Sleep(50 * time.Minute)
 				tok = use(t, m, tok, i%2 == 0)
 			}
-			tok = use(t, m, tok, true)
+			// The client and the store are told the same end.
+			time.Sleep(5 * time.Minute)
+			s := load(t, m, tok)
+			increment(t, s)
+			change := commit(t, m, s)
+			if change.Action == sessions.Replace {
+				tok = change.Token
+				require.Equal(t, time.Until(end), change.MaxAge)
+			}
+			require.Equal(t, time.Until(end), s.Remaining())
+			if st, ok := st.(*store); ok {
+				require.WithinDuration(t, end, stored(t, st, tok).Expires, 0)
+			}
 			requireEndsAt(t, m, tok, end)
 		}
 	})

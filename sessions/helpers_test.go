@@ -61,6 +61,9 @@ func (s *store) around(ctx context.Context, c call, do func() error) error {
 			return err
 		}
 	}
+	if err := ctx.Err(); err != nil { // as a client over the network does
+		return err
+	}
 	if err := do(); err != nil {
 		return err
 	}
