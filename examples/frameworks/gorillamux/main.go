@@ -1,0 +1,164 @@
+// Gorillamux keeps sessions under gorilla/mux:
+//
+//	go run ./gorillamux
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/memstore"
+)
+
+const (
+	visits = sessions.Key[int]("visits")
+	events = sessions.Key[int]("events")
+	user   = sessions.Key[string]("user")
+)
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	flag.Parse()
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := newHandler(store)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("open http://%s/", *addr)
+	log.Fatal(http.ListenAndServe(*addr, handler))
+}
+
+func newHandler(store stores.Store) (http.Handler, error) {
+	mw, err := middleware.New(store, middleware.WithLifetime(14*24*time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	r := mux.NewRouter()
+	// A middleware of the router runs for the routes that match; a 404 has no
+	// session. To have one there too, wrap the router: mw.Handler(r).
+	r.Use(http.NewCrossOriginProtection().Handler)
+	r.Use(mw.Handler)
+	r.HandleFunc("/", home).Methods("GET")
+	r.HandleFunc("/whoami", whoami).Methods("GET")
+	r.HandleFunc("/login", login).Methods("POST")
+	r.HandleFunc("/logout", logout).Methods("POST")
+	r.HandleFunc("/stream", stream).Methods("GET")
+	r.HandleFunc("/events", counted).Methods("GET")
+	return r, nil
+}
+
+func home(w http.ResponseWriter, r *http.Request) {
+	s, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	n, err := visits.Update(s, func(n int) int { return n + 1 })
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	fmt.Fprintf(w, "Visit %d\n", n)
+}
+
+func whoami(w http.ResponseWriter, r *http.Request) {
+	s, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	name, err := user.GetOr(s, "nobody")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	fmt.Fprintln(w, name)
+}
+
+func login(w http.ResponseWriter, r *http.Request) {
+	s, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	// A real login checks a password here. Then the session gets a new ID, so
+	// that whoever knew the old one is not logged in too.
+	if err := s.Regenerate(); err != nil {
+		fail(w, err)
+		return
+	}
+	if err := user.Set(s, r.FormValue("user")); err != nil {
+		fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/whoami", http.StatusSeeOther)
+}
+
+func logout(w http.ResponseWriter, r *http.Request) {
+	s, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	s.Destroy()
+	http.Redirect(w, r, "/whoami", http.StatusSeeOther)
+}
+
+// stream counts its events in the session. The first one is stored before the
+// first byte and brings the cookie; the others when the stream ends.
+func stream(w http.ResponseWriter, r *http.Request) {
+	s, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ticks := time.NewTicker(50 * time.Millisecond)
+	defer ticks.Stop()
+	out := http.NewResponseController(w)
+	for {
+		n, err := events.Update(s, func(n int) int { return n + 1 })
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		fmt.Fprintf(w, "event %d\n", n)
+		if out.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-ticks.C:
+		}
+	}
+}
+
+func counted(w http.ResponseWriter, r *http.Request) {
+	s, err := sessions.Load(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	n, err := events.GetOr(s, 0)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	fmt.Fprintln(w, n)
+}
+
+func fail(w http.ResponseWriter, err error) {
+	log.Print(err)
+	http.Error(w, "something went wrong", http.StatusInternalServerError)
+}
