@@ -1,10 +1,10 @@
 // Package redisstore keeps sessions in Redis 7 or later, or in Valkey: on a
 // single server, behind Sentinel, or in a Cluster.
 //
-// Every call is one round trip and touches one key: a load brings the record
-// and its end together, and a save compares and swaps in a script. (The first
-// time that a server sees one of the four scripts it takes two: Redis then asks
-// for the script's text.)
+// Every call for a session is one round trip and touches one key: a load brings
+// the record and its end together, and a save compares and swaps in a script.
+// (The first time that a server sees one of the scripts it takes two: Redis then
+// asks for the script's text.)
 //
 // # What is in Redis
 //
@@ -18,6 +18,33 @@
 //
 // Every key has an expiry. Anything else that is found under a session's key,
 // such as a key that would live for ever, is an error, never an empty session.
+//
+// # Owners
+//
+// Where sessions have owners ([stores.OwnerIndex]) there are two more keys for
+// each owner, named as a session's key would be with the owner's hash in it, and
+// ":owner" or ":epoch" behind:
+//
+//	:owner   hash; a field is the 24 bytes of a session's [stores.Key], its
+//	         value the deadline in Unix milliseconds, a space and the sealed entry
+//	:epoch   string; kept for 401 days after the last "log out everywhere"
+//
+// The list ends with its latest deadline. Entries whose deadline is past leave it
+// before that, some with every login and all when the list is read. Lists are
+// never searched for: nothing here uses SCAN or KEYS.
+//
+//	                 commands       round trips
+//	AddEntry         1              1
+//	Entries          1 + n          1 + n/500, rounded up
+//	RemoveOwned      n + n/500      2 for each 500
+//	Epoch, NewEpoch  1              1
+//
+// In a Cluster a round trip goes to all nodes that have some of the 500 records.
+// The time limit is for each of them, not for the whole list.
+//
+// When memory is short an owner's sessions can be listed and removed, but there
+// can be no new epoch: ending all of a user's sessions then fails before it
+// begins, and says so.
 //
 // # Lost replies
 //
@@ -35,7 +62,9 @@
 //     same delete knows itself in it. Without that, changing the ID of a session
 //     would take it for one that was logged out meanwhile, and lose it.
 //   - A delete without revision, which is what a logout does, leaves no key at
-//     all. It may be repeated freely, and so may a touch.
+//     all. It may be repeated freely, and so may a touch, and what is done for
+//     owners. An epoch has a number that grows, so that a repetition makes
+//     another epoch and never brings an older one back.
 //
 // # Time
 //
