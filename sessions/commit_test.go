@@ -635,3 +635,42 @@ func TestEndComesFirst(t *testing.T) {
 	require.Equal(t, sessions.Remove, commit(t, m, s).Action)
 	requireRejected(t, m, tok, sessions.Unknown)
 }
+
+// Where a reply is lost the request fails, whatever the store did; nothing is
+// applied twice and no token goes out.
+func TestLostReply(t *testing.T) {
+	lost := func() error { return errOutage }
+	t.Run("save", func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		increment(t, s)
+		st.after = on("save", 1, lost)
+		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Change{}, change)
+		requireCount(t, m, tok, 2)
+	})
+	t.Run("destroy", func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		s := load(t, m, begin(t, m))
+		s.Destroy()
+		st.after = on("delete", 1, lost)
+		_, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Remove, commit(t, m, s).Action, "it can be tried again")
+		require.Zero(t, st.Len())
+	})
+	// Whether the old record is gone nobody knows; what is sure is that no
+	// second one is left alive.
+	t.Run("regenerate", func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		s := load(t, m, begin(t, m))
+		require.NoError(t, s.Regenerate())
+		st.after = on("delete", 1, lost)
+		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Change{}, change)
+		require.Zero(t, st.Len())
+	})
+}
