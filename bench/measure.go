@@ -77,12 +77,12 @@ func measure(e effort, subjects []subject) []sample {
 	return samples
 }
 
-// repetitions returns how many fill the time.
+// repetitions returns how many fill the time, of the CPU.
 func repetitions(s subject, slice time.Duration) int {
 	for n := 1; ; n *= 2 {
-		began := time.Now()
+		began := cpuTime()
 		s.run(n)
-		if took := time.Since(began); took > slice/2 {
+		if took := cpuTime() - began; took > slice/2 {
 			return max(1, int(float64(n)*float64(slice)/float64(took)))
 		}
 	}
