@@ -78,7 +78,7 @@ func (m *Middleware) Manager() *sessions.Manager { return m.manager }
 // session by [sessions.Load] and [sessions.FromContext].
 //
 // A request that comes through the same Middleware twice is handled by the outer
-// one. Two Middlewares, one in the other, need different cookie names;
+// one, if no other Middleware is between. Two Middlewares, one in the other, need different cookie names;
 // sessions.Load then gives the inner one's session.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,8 @@ func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 //
 // [ErrEnded] means that the session was ended elsewhere: nothing was written and
 // the client's token must stay as it is, since it may be a newer login's.
+// [ErrTooLate] means that changes after the response began needed a new token,
+// and were discarded.
 func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, error) {
 	if s == nil {
 		return Change{}, ErrNotLoaded
@@ -89,13 +92,18 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 		m.emit(ctx, evLateChange, j.held.token.ID, time.Time{}, Event{})
 	}
 
+	var tooLate error
+	if late {
+		tooLate = fmt.Errorf("%w; the changes were discarded", ErrTooLate)
+	}
 	write := m.plan(j, phase)
 	if write == nil && len(j.ended) == 0 {
-		return Change{}, nil
+		return Change{}, tooLate
 	}
 	ctx, cancel := m.commitContext(ctx)
 	defer cancel()
 	change, err := m.run(ctx, s, j, write)
+	err = cmp.Or(err, tooLate)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		err = fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
 	}

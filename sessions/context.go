@@ -65,7 +65,8 @@ func FromContext(ctx context.Context) (*Session, error) {
 // not loaded has nothing to write.
 //
 // Call it before the response begins where the session may be new or its ID
-// changes: the cookie goes out with the headers.
+// changes: the cookie goes out with the headers. Afterwards, what needs a new
+// token is discarded with [ErrTooLate].
 func Commit(ctx context.Context) error {
 	c, err := CarrierOf(ctx)
 	if err != nil {

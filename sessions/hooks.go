@@ -20,8 +20,9 @@ type Event struct {
 
 // Hooks are functions that are called as things happen to sessions, in the
 // manner of net/http/httptrace.ClientTrace. Any of them may be nil. They run on
-// the request's goroutine, so they must be quick, and several run at once. The
-// context is the request's.
+// the request's goroutine, so they must be quick, and several run at once. They
+// must not load a session: the request may be in the middle of that. The context
+// is the request's.
 type Hooks struct {
 	Loaded      func(context.Context, Event) // a live session was read
 	Created     func(context.Context, Event) // a new session was written

@@ -438,6 +438,12 @@ func TestLateChanges(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEqual(t, sessions.Replace, change.Action)
 	}
+	tooLate := func(t *testing.T, m *sessions.Manager, s *sessions.Session) {
+		t.Helper()
+		change, err := m.Commit(t.Context(), s, sessions.AfterResponse)
+		require.ErrorIs(t, err, sessions.ErrTooLate, "who asks whether it is stored must be told")
+		require.NotEqual(t, sessions.Replace, change.Action)
+	}
 	t.Run("on a server", func(t *testing.T) {
 		var ev events
 		_, m := setup(t, sessions.Config{Hooks: ev.hooks()})
@@ -458,7 +464,7 @@ func TestLateChanges(t *testing.T) {
 		tok = commit(t, m, s).Token
 		increment(t, s)
 		require.NoError(t, name.Set(s, "Grace"))
-		late(t, m, s)
+		tooLate(t, m, s)
 		requireCount(t, m, tok, 2)
 		n, err := count.Get(s)
 		require.NoError(t, err)
@@ -474,7 +480,7 @@ func TestLateChanges(t *testing.T) {
 		s := load(t, m, begin(t, m))
 		commit(t, m, s)
 		s.Destroy()
-		late(t, m, s)
+		tooLate(t, m, s)
 		require.Len(t, ev.of("late change"), 1, "the token lives on, and nobody is told")
 		require.Empty(t, ev.of("destroyed"))
 	})
@@ -487,7 +493,7 @@ func TestLateChanges(t *testing.T) {
 		late(t, m, s)
 		require.Empty(t, ev.of("late change"))
 		require.NoError(t, count.Set(s, 1))
-		late(t, m, s)
+		tooLate(t, m, s)
 		require.Zero(t, st.Len())
 		require.Len(t, ev.of("late change"), 1)
 	})
@@ -512,7 +518,7 @@ func TestLateChanges(t *testing.T) {
 		increment(t, s)
 		s.Destroy()
 		require.NoError(t, count.Set(s, 9))
-		late(t, m, s)
+		tooLate(t, m, s)
 		require.Zero(t, st.Len())
 		require.Len(t, ev.of("late change"), 1)
 	})
@@ -526,7 +532,7 @@ func TestLateChanges(t *testing.T) {
 		st.before = on("save", 1, func() error { return errOutage })
 		_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
 		require.ErrorIs(t, err, stores.ErrUnavailable)
-		late(t, m, s)
+		tooLate(t, m, s)
 		requireCount(t, m, tok, 1)
 		require.Len(t, ev.of("late change"), 1)
 		require.True(t, s.ID().Equal(tok.ID))
@@ -569,7 +575,7 @@ func TestHooksHoldNoLock(t *testing.T) {
 		s.Destroy()
 		require.NoError(t, count.Set(s, 1))
 		_, err = m.Commit(t.Context(), s, sessions.AfterResponse)
-		require.NoError(t, err)
+		require.ErrorIs(t, err, sessions.ErrTooLate)
 	})
 	require.Equal(t, 6, told)
 	require.Zero(t, st.Len())

@@ -403,7 +403,7 @@ func TestHooksAndLogTellAllButSecrets(t *testing.T) {
 		require.NoError(t, name.Set(s, secret))
 		ids = append(ids, s.ID())
 		_, err = m.Commit(t.Context(), s, sessions.AfterResponse)
-		require.NoError(t, err)
+		require.ErrorIs(t, err, sessions.ErrTooLate)
 		expect("destroyed", 1, fresh.ID)
 		require.Len(t, ev.of("late change"), 1)
 
