@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/examples/frameworks/internal/drive"
+	"github.com/bulla-go/bulla/stores/memstore"
+)
+
+func TestWebsocket(t *testing.T) {
+	for _, path := range []string{"/coder", "/gorilla"} {
+		t.Run(path[1:], func(t *testing.T) { testSocket(t, path) })
+	}
+}
+
+func testSocket(t *testing.T, path string) {
+	memory, err := memstore.New()
+	require.NoError(t, err)
+	store := &drive.Store{Store: memory}
+	handler, err := newHandler(store)
+	require.NoError(t, err)
+	ended := make(chan struct{}, 10) // sockets whose handler has returned
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		if r.URL.Path == path {
+			ended <- struct{}{}
+		}
+	}))
+	t.Cleanup(server.Close)
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	client := &http.Client{Transport: server.Client().Transport, Jar: jar}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+
+	dial := func() (*websocket.Conn, *http.Response) {
+		conn, resp, err := websocket.Dial(ctx, server.URL+path, &websocket.DialOptions{
+			HTTPClient: client,
+			HTTPHeader: http.Header{"Origin": {server.URL}},
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.CloseNow() })
+		return conn, resp
+	}
+	say := func(conn *websocket.Conn, text, want string) {
+		t.Helper()
+		require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(text)))
+		_, answer, err := conn.Read(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, string(answer))
+	}
+	body := func(resp *http.Response, err error) string {
+		t.Helper()
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(text)
+	}
+
+	first, resp := dial()
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	require.Len(t, resp.Header["Set-Cookie"], 1, "the 101 brings the cookie")
+	require.True(t, strings.HasPrefix(resp.Header.Get("Set-Cookie"), "__Host-session="))
+	say(first, "hello", "1: hello")
+	require.Equal(t, "1 sockets, 1 messages\n", body(client.Get(server.URL+"/state")), "stored while the socket is open")
+
+	second, resp := dial()
+	require.Empty(t, resp.Header["Set-Cookie"], "the token stays")
+	say(second, "and", "2: and")
+	say(first, "again", "3: again")
+	say(second, "again", "4: again")
+	require.Equal(t, "2 sockets, 4 messages\n", body(client.Get(server.URL+"/state")))
+
+	// The socket outlives neither a failing store nor the session.
+	store.Down.Store(true)
+	require.NoError(t, second.Write(ctx, websocket.MessageText, []byte("lost")))
+	_, _, err = second.Read(ctx)
+	var closed websocket.CloseError
+	require.ErrorAs(t, err, &closed)
+	require.Equal(t, "something went wrong", closed.Reason)
+	<-ended // it tries to store the message once more when it returns
+	_, resp, err = websocket.Dial(ctx, server.URL+path, &websocket.DialOptions{HTTPClient: client})
+	require.Error(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, "no upgrade without a session")
+	store.Down.Store(false)
+	say(first, "still here", "5: still here")
+
+	require.Equal(t, "0 sockets, 0 messages\n", body(client.Post(server.URL+"/logout", "", nil)))
+	require.NoError(t, first.Write(ctx, websocket.MessageText, []byte("anybody?")))
+	_, _, err = first.Read(ctx)
+	require.ErrorAs(t, err, &closed)
+	require.Equal(t, "logged out", closed.Reason)
+	require.Equal(t, "0 sockets, 0 messages\n", body(client.Get(server.URL+"/state")), "the socket did not bring the session back")
+
+	// Another site's page must not open a socket with the user's cookie.
+	_, resp, err = websocket.Dial(ctx, server.URL+path, &websocket.DialOptions{
+		HTTPClient: client,
+		HTTPHeader: http.Header{"Origin": {"https://attacker.example"}},
+	})
+	require.Error(t, err)
+	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
