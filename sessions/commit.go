@@ -59,6 +59,11 @@ func (j job) dirty() bool {
 	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.equal(j.held.values)
 }
 
+// replaces tells whether the job saves over a record on a server.
+func (j job) replaces() bool {
+	return j.held.exists() && !j.held.clientHeld() && !j.regenerate() && j.dirty()
+}
+
 func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 
 // Commit writes what the request changed, with compare-and-swap: what another
@@ -67,10 +72,12 @@ func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 //
 // [ErrEnded] means that the session was ended elsewhere: nothing was written and
 // the client's token must stay as it is, since it may be a newer login's.
+// [stores.ErrUnavailable] leaves open whether the changes were written; further
+// commits of this Session then answer the same, so that nothing is applied twice.
 // [ErrTooLate] means that changes after the response began needed a new token,
 // and were discarded.
 func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, error) {
-	if s == nil {
+	if !s.usable() {
 		return Change{}, ErrNotLoaded
 	}
 	s.commit.Lock()
@@ -79,6 +86,10 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	s.mu.Lock()
 	if phase != Midway {
 		s.fixed = true
+	}
+	if s.unsure != nil {
+		defer s.mu.Unlock()
+		return Change{}, s.unsure
 	}
 	if s.gone {
 		s.log = nil
@@ -106,6 +117,15 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	err = cmp.Or(err, tooLate)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		err = fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
+	}
+	if errors.Is(err, stores.ErrUnavailable) && j.replaces() {
+		// Perhaps it was written and the reply was lost. A second commit would
+		// take its own write for another request's and apply the log twice.
+		s.mu.Lock()
+		if s.lives == j.lives {
+			s.unsure = err
+		}
+		s.mu.Unlock()
 	}
 	return change, err
 }
@@ -198,9 +218,7 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 		return change, err
 	}
 	if m.cache > 0 && !h.copied {
-		if h, err = m.addCopy(h); err != nil {
-			return change, err
-		}
+		h = m.addCopy(h)
 	}
 	moved := m.expiry.idle > 0 && !h.expires.Equal(j.held.expires)
 	replace := moved || h.token.Payload != h.sent || !h.token.ID.Equal(j.held.token.ID)

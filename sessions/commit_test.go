@@ -329,7 +329,8 @@ func TestCommitTimeout(t *testing.T) {
 	})
 }
 
-// A store that fails loses nothing: what was changed is still there to commit.
+// A store that fails loses nothing. Whether it has written the change nobody
+// knows, so this request does not try again; the next one may.
 func TestCommitAfterOutage(t *testing.T) {
 	st, m := setup(t, sessions.Config{})
 	tok := begin(t, m)
@@ -341,6 +342,11 @@ func TestCommitAfterOutage(t *testing.T) {
 	require.NotErrorIs(t, err, sessions.ErrEnded)
 	require.Equal(t, sessions.Change{}, change)
 	requireCount(t, m, tok, 1)
+	_, err = m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+	requireCount(t, m, tok, 1)
+	s = load(t, m, tok)
+	increment(t, s)
 	commit(t, m, s)
 	requireCount(t, m, tok, 2)
 }
@@ -650,6 +656,9 @@ func TestLostReply(t *testing.T) {
 		require.ErrorIs(t, err, stores.ErrUnavailable)
 		require.Equal(t, sessions.Change{}, change)
 		requireCount(t, m, tok, 2)
+		_, err = m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		requireCount(t, m, tok, 2) // not applied twice
 	})
 	t.Run("destroy", func(t *testing.T) {
 		st, m := setup(t, sessions.Config{})

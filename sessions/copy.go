@@ -49,23 +49,18 @@ func fresh(h held, age time.Duration) bool {
 	return since >= 0 && since < age
 }
 
-// addCopy gives h's token a copy of h, unless it has no room.
-func (m *Manager) addCopy(h held) (held, error) {
+// addCopy gives h's token a copy of h, unless it has no room or can't be sealed:
+// what counts is on the server.
+func (m *Manager) addCopy(h held) held {
 	h.copied = true
 	h.token.Payload = ""
-	if m.room <= 0 {
-		return h, nil
-	}
 	env := serialize.Envelope{Metadata: h.meta, Values: h.values}
 	env.Sealed, env.Expires, env.Revision = h.asked, h.expires, string(h.rev)
 	data, err := m.seal(h.token.ID, m.bindings.copy, env)
-	if err != nil {
-		return h, err
-	}
-	if stores.PayloadChars(len(data)) <= m.room {
+	if err == nil && stores.PayloadChars(len(data)) <= m.room {
 		h.token.Payload = stores.EncodePayload(data)
 	}
-	return h, nil
+	return h
 }
 
 // same writes nothing: the client lacks a copy of what was read.

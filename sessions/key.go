@@ -45,7 +45,7 @@ func (k Key[T]) GetOr(s *Session, def T) (T, error) {
 // Set stores v. A value that does not encode is [ErrEncode] and leaves the
 // session as it was.
 func (k Key[T]) Set(s *Session, v T) error {
-	if s == nil {
+	if !s.usable() {
 		return ErrNotLoaded
 	}
 	data, err := k.encode(s, v)
@@ -65,7 +65,7 @@ func (k Key[T]) Set(s *Session, v T) error {
 // attempts must call [Commit] before it lets the attempt through.
 func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
 	var zero T
-	if s == nil {
+	if !s.usable() {
 		return zero, ErrNotLoaded
 	}
 	// Atomic, since another goroutine's commit may run the operation again as
@@ -91,7 +91,9 @@ func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
 }
 
 // Pop returns the value and removes it. It removes only what it returned: where
-// another request has set a newer value meanwhile, that one stays.
+// another request has set a newer value meanwhile, that one stays. Two requests
+// that pop at the same time may both get the value: what must be used once only,
+// such as a one-time code, needs [Key.Update] and [Commit].
 func (k Key[T]) Pop(s *Session) (T, error) {
 	var v T
 	seen, ok, err := s.get(string(k))
@@ -135,8 +137,14 @@ func (k Key[T]) encode(s *Session, v T) ([]byte, error) {
 // fault names the key, the type, and the kind of the serializer's error. It
 // leaves out that error's text: encoding/json, for one, quotes the value in it.
 func (k Key[T]) fault(sentinel, err error) error {
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
-		err = inner
+	for {
+		if one := errors.Unwrap(err); one != nil {
+			err = one
+		} else if list, ok := err.(interface{ Unwrap() []error }); ok && len(list.Unwrap()) > 0 {
+			err = list.Unwrap()[len(list.Unwrap())-1] // kind, then cause
+		} else {
+			break
+		}
 	}
 	return fmt.Errorf("%w: key %q, type %v (%T)", sentinel, string(k), reflect.TypeFor[T](), err)
 }

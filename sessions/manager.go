@@ -161,7 +161,7 @@ func (m *Manager) New() *Session { return &Session{m: m, began: now()} }
 // hold it, and for how long (see [Change.MaxAge]). It is for a transport that
 // must write the token again although the session has not changed.
 func (m *Manager) Token(s *Session) (Change, bool) {
-	if s == nil {
+	if !s.usable() {
 		return Change{}, false
 	}
 	s.mu.Lock()

@@ -19,7 +19,7 @@ const maxLabelSize = 255
 //
 // The userID is sealed into the record; the index knows only a keyed hash of it.
 func (s *Session) SetOwner(ctx context.Context, userID string) error {
-	if s == nil {
+	if !s.usable() {
 		return ErrNotLoaded
 	}
 	o := s.m.owners
@@ -49,7 +49,7 @@ func (s *Session) Owner() string {
 // SetLabel sets what the list of the owner's sessions shows for this one, such
 // as the browser's name; 255 bytes at most.
 func (s *Session) SetLabel(label string) error {
-	if s == nil {
+	if !s.usable() {
 		return ErrNotLoaded
 	}
 	if len(label) > maxLabelSize {
@@ -64,7 +64,7 @@ func (s *Session) SetLabel(label string) error {
 // Authenticated notes that the user proved who they are at that time: with a
 // password, a second factor, a key.
 func (s *Session) Authenticated(at time.Time) error {
-	if s == nil {
+	if !s.usable() {
 		return ErrNotLoaded
 	}
 	at = at.Truncate(time.Millisecond).UTC()

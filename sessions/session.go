@@ -20,7 +20,7 @@ const maxNameSize = 255 // bytes of a key's name, as the envelope has it
 //
 // A Session is safe for several goroutines of its request. It must not be used
 // after the request. Only [Load], [FromContext] and a [Manager] make one that
-// works; a nil Session answers [ErrNotLoaded].
+// works; a nil or zero Session answers [ErrNotLoaded].
 type Session struct {
 	m *Manager
 
@@ -37,6 +37,7 @@ type Session struct {
 	ended  []held // destroyed in this request; the next commit removes them
 	fixed  bool   // the response has begun: the token can't change any more
 	gone   bool   // ended elsewhere: nothing is written any more
+	unsure error  // a commit failed, and may have been written all the same
 	lives  int    // how often it was destroyed
 }
 
@@ -61,10 +62,13 @@ func (h held) exists() bool { return !h.token.ID.IsZero() }
 // server always has a revision.
 func (h held) clientHeld() bool { return h.rev == "" }
 
+// usable tells whether s is a loaded session.
+func (s *Session) usable() bool { return s != nil && s.m != nil }
+
 // ID returns the session's identity: after Regenerate, the new one. Printing or
 // logging it shows a hash; see [stores.ID].
 func (s *Session) ID() stores.ID {
-	if s == nil {
+	if !s.usable() {
 		return stores.ID{}
 	}
 	s.mu.Lock()
@@ -86,7 +90,7 @@ func (s *Session) id() stores.ID {
 // IsNew tells whether no store has the session yet. A new session that stays
 // empty is never written.
 func (s *Session) IsNew() bool {
-	if s == nil {
+	if !s.usable() {
 		return true
 	}
 	s.mu.Lock()
@@ -102,7 +106,7 @@ func (s *Session) IsNew() bool {
 //
 // After the response has begun it fails with [ErrTooLate].
 func (s *Session) Regenerate() error {
-	if s == nil {
+	if !s.usable() {
 		return ErrNotLoaded
 	}
 	s.mu.Lock()
@@ -126,7 +130,7 @@ func (s *Session) Regenerate() error {
 // A session that only the cookie holds can't be ended on a server: whoever kept
 // a copy of the cookie can use it until its deadline.
 func (s *Session) Destroy() {
-	if s == nil {
+	if !s.usable() {
 		return
 	}
 	s.mu.Lock()
@@ -138,7 +142,7 @@ func (s *Session) Destroy() {
 	s.next = stores.ID{}
 	s.began = now()
 	s.values, s.shared, s.log, s.edits = nil, false, nil, nil
-	s.gone = false
+	s.gone, s.unsure = false, nil
 	s.lives++
 }
 
@@ -159,16 +163,17 @@ type Metadata struct {
 }
 
 // Metadata returns what is known about the session. Of a new session all but
-// Created, Deadline and Expires is zero.
+// Created, Deadline and Expires is zero, unless Authenticated was called.
 func (s *Session) Metadata() Metadata {
-	if s == nil {
+	if !s.usable() {
 		return Metadata{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	authenticated := edited(s.held.meta, s.edits).Authenticated
 	if !s.held.exists() {
 		deadline := s.m.expiry.deadline(s.began)
-		return Metadata{Created: s.began, Deadline: deadline, Expires: s.m.expiry.expires(s.began, deadline)}
+		return Metadata{Created: s.began, Deadline: deadline, Expires: s.m.expiry.expires(s.began, deadline), Authenticated: authenticated}
 	}
 	return Metadata{
 		Created:    s.held.meta.Created,
@@ -177,7 +182,7 @@ func (s *Session) Metadata() Metadata {
 		LastSeen:   lastSeen(s.held),
 		Generation: s.held.meta.Generation,
 
-		Authenticated: edited(s.held.meta, s.edits).Authenticated,
+		Authenticated: authenticated,
 	}
 }
 
@@ -205,7 +210,7 @@ func (s *Session) edit(e edit) {
 
 // metadata returns the metadata with the request's edits.
 func (s *Session) metadata() serialize.Metadata {
-	if s == nil {
+	if !s.usable() {
 		return serialize.Metadata{}
 	}
 	s.mu.Lock()
@@ -214,7 +219,7 @@ func (s *Session) metadata() serialize.Metadata {
 }
 
 func (s *Session) get(name string) (data []byte, ok bool, err error) {
-	if s == nil {
+	if !s.usable() {
 		return nil, false, ErrNotLoaded
 	}
 	s.mu.Lock()
@@ -227,7 +232,7 @@ func (s *Session) get(name string) (data []byte, ok bool, err error) {
 // update function that touches the session against the rule can't lock up the
 // request; if the value was changed meanwhile, it runs again.
 func (s *Session) apply(name string, op operation) error {
-	if s == nil {
+	if !s.usable() {
 		return ErrNotLoaded
 	}
 	if name == "" || len(name) > maxNameSize {

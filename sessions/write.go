@@ -156,17 +156,18 @@ func (m *Manager) regenerate(ctx context.Context, j job) (held, error) {
 		h, err := m.put(ctx, base, tok, rev, vals, j.edits)
 		if err == nil {
 			tok, rev = h.token, h.rev
+			if err := m.confirmEpoch(ctx, h.meta); err != nil {
+				return fail(err)
+			}
 			if !base.clientHeld() {
 				err = m.store.Delete(ctx, m.token(base.token), base.rev)
 			}
 		}
 		switch {
 		case err == nil:
+			// An entry without a record shows nothing and ends by itself.
 			if _, err := m.unfile(ctx, base.token.ID.Key(), base.meta); err != nil {
-				return fail(err)
-			}
-			if err := m.confirmEpoch(ctx, h.meta); err != nil {
-				return fail(err)
+				m.emit(ctx, evStoreError, base.token.ID, started, Event{Err: err})
 			}
 			m.emit(ctx, evRegenerated, j.id, started, Event{Attempts: retry.attempts + 1})
 			return h, nil
@@ -249,6 +250,7 @@ type retry struct {
 	id       stores.ID
 	attempts int // that met a conflict
 	leave    func()
+	until    time.Time // of the waiting
 }
 
 func (m *Manager) retry(id stores.ID) *retry { return &retry{m: m, id: id, leave: func() {}} }
@@ -260,6 +262,12 @@ func (m *Manager) retry(id stores.ID) *retry { return &retry{m: m, id: id, leave
 func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []logged) (held, values, error) {
 	r.attempts++
 	r.m.emit(ctx, evConflict, r.id, time.Time{}, Event{Attempts: r.attempts})
+	// Where no call can wait, the commit has no time limit; waiting has.
+	if r.attempts == 1 {
+		r.until = time.Now().Add(r.m.timeout)
+	}
+	ctx, cancel := context.WithDeadline(ctx, r.until)
+	defer cancel()
 	busy := func() error { return fmt.Errorf("%w: %d attempts within %v", ErrBusy, r.attempts, r.m.timeout) }
 	if r.attempts == 1 {
 		leave, err := r.m.queue.enter(ctx, r.id.Key())
