@@ -26,6 +26,9 @@ func (s *Server) commit(req *pb.CommitRequest) (*pb.CommitResponse, error) {
 	if len(req.Transaction) > 0 {
 		return nil, status.Error(codes.Unimplemented, "transactions are not served here")
 	}
+	if len(req.Writes) > maxWrites {
+		return nil, status.Errorf(codes.InvalidArgument, "maximum %d writes allowed per request", maxWrites)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.tick()

@@ -5,8 +5,9 @@
 // It serves the two calls by which the client reads and writes single
 // documents, BatchGetDocuments and Commit, as the API's reference defines them:
 // preconditions, update times that grow with every change, atomic commits,
-// names that are refused, the 1 MiB limit. What it does not serve (queries,
-// transactions, transforms, masks with nested paths) fails with UNIMPLEMENTED
-// and is never half done. It counts what Firestore would bill, and a [Fault]
+// names that are refused, the 1 MiB limit. Of queries it serves RunQuery for the
+// documents of a collection that have a later time in a field. What it does not
+// serve (other queries, transactions, transforms, masks with nested paths) fails
+// with UNIMPLEMENTED and is never half done. It counts what Firestore would bill, and a [Fault]
 // makes calls fail, hang, or lose their replies.
 package firestoretest

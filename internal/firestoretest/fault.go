@@ -12,6 +12,7 @@ import (
 const (
 	Read   = "BatchGetDocuments"
 	Commit = "Commit"
+	Query  = "RunQuery"
 )
 
 // Fault stands around every call. It decides whether the call is served at all,

@@ -13,6 +13,9 @@ import (
 // maxSize is the published limit of a document, in bytes.
 const maxSize = 1 << 20
 
+// maxWrites is the published limit of the writes in a commit.
+const maxWrites = 500
+
 const (
 	root      = "projects/" + Project + "/databases/(default)/documents/"
 	maxIDSize = 1500

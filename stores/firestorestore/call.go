@@ -22,18 +22,22 @@ type call struct {
 	timeout time.Duration
 }
 
-// begin starts a call. The document's ID begins with a letter because a Key's
-// text is base64url: by itself it could be __...__, which Firestore reserves.
-// That alphabet has no slash and no dot, so no ID is a path.
+// begin starts a call for one session.
 func (s *Store) begin(ctx context.Context, tok stores.Token) (*call, context.CancelFunc) {
+	return s.start(ctx, s.record(tok.ID.Key()))
+}
+
+// record returns a session's document. Its ID begins with a letter because a
+// Key's text is base64url: by itself it could be __...__, which Firestore
+// reserves. That alphabet has no slash and no dot, so no ID is a path.
+func (s *Store) record(key stores.Key) *firestore.DocumentRef {
+	return s.client.Collection(s.collection).Doc("s" + key.String())
+}
+
+// start starts a call. The document may be nil.
+func (s *Store) start(ctx context.Context, doc *firestore.DocumentRef) (*call, context.CancelFunc) {
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
-	return &call{
-		ctx:     limited,
-		caller:  ctx,
-		client:  s.client,
-		doc:     s.client.Collection(s.collection).Doc("s" + tok.ID.Key().String()),
-		timeout: s.timeout,
-	}, cancel
+	return &call{ctx: limited, caller: ctx, client: s.client, doc: doc, timeout: s.timeout}, cancel
 }
 
 // explain makes err one of those that the contract knows.

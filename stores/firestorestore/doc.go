@@ -28,11 +28,26 @@
 //	gcloud firestore indexes fields update mark --collection-group=sessions --disable-indexes
 //	gcloud firestore indexes fields update expire --collection-group=sessions --disable-indexes
 //
+// Where sessions have owners ([stores.OwnerIndex]) there are two more collections,
+// named after the first:
+//
+//	sessions_owners/o<hash of the owner>
+//		epoch   string     random, new with every "log out everywhere"
+//		expire  timestamp  401 days later
+//	sessions_owners/o<hash of the owner>/sessions_entries/s<key of the session>
+//		data    bytes      the sealed entry of the list
+//		expire  timestamp  the entry's deadline
+//
+//	gcloud firestore fields ttls update expire --collection-group=sessions_owners --enable-ttl
+//	gcloud firestore fields ttls update expire --collection-group=sessions_entries --enable-ttl
+//
+// The list is read by the index of expire in sessions_entries: that one must stay.
+//
 // Behind Firebase Hosting the cookie must be named __session, because Hosting
 // strips every other from the request: use middleware.WithFirebaseHosting.
 //
 // Security rules do not apply to servers, which use this package. They must
-// keep web and mobile clients away from the collection.
+// keep web and mobile clients away from these collections.
 //
 // # Costs
 //
@@ -40,6 +55,11 @@
 //	save, create or replace            1 write
 //	touch                              1 write
 //	delete                             1 delete
+//
+//	add to an owner's list             1 write
+//	an owner's list of n               2n reads, 1 at the least
+//	remove n of an owner's sessions    2n deletes
+//	an owner's epoch                   1 read, or 1 write for a new one
 //
 // A request without a cookie, or one that leaves the session unread, costs
 // nothing; one that only reads writes nothing. Only where a precondition fails

@@ -23,15 +23,16 @@ const (
 // and limits").
 const maxDocument = 1 << 20
 
-// maxID is the published limit of an ID, in bytes.
-const maxID = 1500
+// maxCollection is the published limit of an ID, 1500 bytes, less what the names
+// of the owners' collections have behind.
+const maxCollection = 1500 - len(suffixEntries)
 
 // checkCollection refuses names that Firestore would refuse with every request
 // ("Constraints on collection IDs"), and paths.
 func checkCollection(name string) error {
 	switch {
-	case name == "" || len(name) > maxID || !utf8.ValidString(name):
-		return fmt.Errorf("the name must be 1 to %d bytes of UTF-8", maxID)
+	case name == "" || len(name) > maxCollection || !utf8.ValidString(name):
+		return fmt.Errorf("the name must be 1 to %d bytes of UTF-8", maxCollection)
 	case strings.Contains(name, "/"):
 		return errors.New("the name must be that of a top-level collection, without slashes")
 	case name == "." || name == ".." || len(name) >= 4 && strings.HasPrefix(name, "__") && strings.HasSuffix(name, "__"):
