@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/examples/frameworks/internal/drive"
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
@@ -110,4 +112,31 @@ func testSocket(t *testing.T, path string) {
 	})
 	require.Error(t, err)
 	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
+
+// TestUpgradeCommits has a handler that leaves the commit to the middleware. It
+// comes with the 101, which Accept writes like any other header.
+func TestUpgradeCommits(t *testing.T) {
+	store, err := memstore.New()
+	require.NoError(t, err)
+	mw, err := middleware.New(store)
+	require.NoError(t, err)
+	server := httptest.NewTLSServer(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessions.Load(r.Context())
+		if err == nil {
+			err = sockets.Set(s, 1)
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		if conn, err := websocket.Accept(w, r, nil); err == nil {
+			conn.CloseNow()
+		}
+	})))
+	t.Cleanup(server.Close)
+	conn, resp, err := websocket.Dial(t.Context(), server.URL, &websocket.DialOptions{HTTPClient: server.Client()})
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.CloseNow() })
+	require.Len(t, resp.Header["Set-Cookie"], 1)
 }
