@@ -3,6 +3,7 @@
 package integration_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -138,3 +139,5 @@ func (b *browser) id() *browser { return &browser{b.cookie[:idSize]} }
 
 // clone is another browser with the same cookie: another tab, or a thief.
 func (b *browser) clone() *browser { return &browser{b.cookie} }
+
+func isEnded(err error) bool { return errors.Is(err, sessions.ErrEnded) }
