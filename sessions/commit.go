@@ -181,7 +181,9 @@ func (m *Manager) plan(j job, phase Phase) writer {
 		return (*Manager).refresh
 	case j.held.copied && phase == Midway:
 		return (*Manager).confirm
-	case m.cache > 0 && !j.held.copied:
+	case !j.held.copied && fresh(j.held, m.cache):
+		// Later nobody could use the copy, and its cookie might replace that
+		// of a login while the handler was at work.
 		return (*Manager).same
 	}
 	return nil

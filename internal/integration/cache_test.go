@@ -246,6 +246,34 @@ func TestSlowRequest(t *testing.T) {
 	}
 }
 
+// A slow request that only reads hands out no copy that nobody could use any
+// more: its cookie might replace that of a login meanwhile.
+func TestSlowReadKeepsNewerLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := watch(t)
+		mw := cached(t, store)
+		b := visited(t, mw)
+		stale := b.clone()
+		time.Sleep(fresh)
+
+		done := make(chan answer)
+		go func() {
+			done <- stale.send(mw, func(*sessions.Session) error {
+				time.Sleep(fresh)
+				return nil
+			})
+		}()
+		time.Sleep(time.Second)
+		b.must(t, mw, logout)
+		b.must(t, mw, setUser("someone else"))
+		a := <-done
+		require.Equal(t, http.StatusOK, a.status)
+		require.Empty(t, a.lines)
+		require.Equal(t, "someone else", b.user(t, mw))
+		require.Equal(t, 1, store.Len())
+	})
+}
+
 func tokenOf(t testing.TB, b *browser) stores.Token {
 	tok, _, err := stores.ParseToken(b.cookie)
 	require.NoError(t, err)
