@@ -45,26 +45,26 @@ type Change struct {
 
 // job is what one commit has to do: the session's state at its begin.
 type job struct {
-	held   held
+	held   *held
 	id     stores.ID // of a new session, or the new one of a regeneration
 	values values
 	log    []logged
 	edits  []edit
-	ended  []held
+	ended  []*held
 	began  time.Time
 	lives  int
 }
 
-func (j job) dirty() bool {
-	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.equal(j.held.values)
+func (j *job) dirty() bool {
+	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.equal(j.held.vals())
 }
 
-// replaces tells whether the job saves over a record on a server.
-func (j job) replaces() bool {
-	return j.held.exists() && !j.held.clientHeld() && !j.regenerate() && j.dirty()
+// replaces tells whether the job saves over a record.
+func (j *job) replaces() bool {
+	return j.held.exists() && !j.regenerate() && j.dirty()
 }
 
-func (j job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
+func (j *job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 
 // Commit writes what the request changed, with compare-and-swap: what another
 // request wrote meanwhile is loaded and this request's operations are replayed
@@ -97,10 +97,14 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 		return Change{}, ErrEnded
 	}
 	late := phase == AfterResponse && s.discardLate()
+	if !late && m.settled(s, phase) {
+		s.mu.Unlock()
+		return Change{}, nil
+	}
 	j := s.job()
 	s.mu.Unlock()
 	if late { // told without the lock: the hook may look at the session
-		m.emit(ctx, evLateChange, j.held.token.ID, time.Time{}, Event{})
+		m.emit(ctx, evLateChange, j.held.id(), time.Time{}, Event{})
 	}
 
 	var tooLate error
@@ -130,10 +134,27 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	return change, err
 }
 
+// settled tells whether there is plainly nothing to write, as after most
+// requests. It needs s.mu.
+func (m *Manager) settled(s *Session, phase Phase) bool {
+	if len(s.log)+len(s.edits)+len(s.ended) > 0 {
+		return false
+	}
+	h := s.held
+	if !h.exists() {
+		return true
+	}
+	if phase == AfterResponse {
+		return s.next.IsZero()
+	}
+	return s.next.IsZero() && !h.stale && m.cache == 0 &&
+		(m.expiry.idle == 0 || !m.expiry.due(now(), h.expires, h.meta.Deadline))
+}
+
 // job needs s.mu.
-func (s *Session) job() job {
+func (s *Session) job() *job {
 	s.shared = true // the commit reads s.values outside the lock
-	j := job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
+	j := &job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
 	if !s.held.exists() && len(s.values)+len(s.edits) > 0 {
 		j.id = s.id()
 	}
@@ -146,13 +167,13 @@ func (s *Session) job() job {
 func (s *Session) discardLate() bool {
 	// Of what the client holds only a new token would be the end.
 	ends := len(s.ended)
-	s.ended = slices.DeleteFunc(s.ended, held.clientHeld)
+	s.ended = slices.DeleteFunc(s.ended, (*held).clientHeld)
 	dropped := len(s.ended) < ends
 
 	regenerate := s.held.exists() && !s.next.IsZero() // an earlier commit failed
 	keeps := s.held.exists() && !s.held.clientHeld() && !regenerate
 	if !keeps && (len(s.log)+len(s.edits) > 0 || regenerate) {
-		s.values, s.shared, s.log, s.edits = s.held.values, true, nil, nil
+		s.values, s.shared, s.log, s.edits = s.held.vals(), true, nil, nil
 		dropped = true
 	}
 	if regenerate {
@@ -162,10 +183,10 @@ func (s *Session) discardLate() bool {
 }
 
 // writer writes a job and returns what the store has then.
-type writer func(*Manager, context.Context, job) (held, error)
+type writer func(*Manager, context.Context, *job) (*held, error)
 
 // plan returns how j must be written, or nil where there is nothing to write.
-func (m *Manager) plan(j job, phase Phase) writer {
+func (m *Manager) plan(j *job, phase Phase) writer {
 	switch {
 	case !j.held.exists() && len(j.values)+len(j.edits) == 0:
 		return nil
@@ -191,7 +212,7 @@ func (m *Manager) plan(j job, phase Phase) writer {
 
 // run does the job. An end comes first: who logs out must be out, whatever
 // happens to the session that may begin after.
-func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Change, error) {
+func (m *Manager) run(ctx context.Context, s *Session, j *job, write writer) (Change, error) {
 	var change Change
 	for _, h := range j.ended {
 		if err := m.destroy(ctx, h); err != nil {
@@ -213,7 +234,7 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 			s.gone, s.log = true, nil
 		}
 		s.mu.Unlock()
-		m.emit(ctx, evEnded, j.held.token.ID, time.Time{}, Event{})
+		m.emit(ctx, evEnded, j.held.id(), time.Time{}, Event{})
 		return change, err
 	}
 	if err != nil {
@@ -222,11 +243,12 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 	if m.cache > 0 && !h.copied {
 		h = m.addCopy(h)
 	}
-	moved := m.expiry.idle > 0 && !h.expires.Equal(j.held.expires)
-	replace := moved || h.token.Payload != h.sent || !h.token.ID.Equal(j.held.token.ID)
-	h.sent = h.token.Payload
-	if replace {
+	other := !h.token.ID.Equal(j.held.id())
+	if other || h.token.Payload != h.sent || m.expiry.idle > 0 && !h.expires.Equal(j.held.expires) {
 		change = m.replace(h)
+	}
+	if h != j.held {
+		h.sent = h.token.Payload
 	}
 	return change, s.settle(j, h)
 }
@@ -234,7 +256,7 @@ func (m *Manager) run(ctx context.Context, s *Session, j job, write writer) (Cha
 // settle makes h the state on which the session goes on. What was logged while
 // the commit ran stays to be committed; where it can't be replayed on h it is
 // dropped, and the error says so.
-func (s *Session) settle(j job, h held) error {
+func (s *Session) settle(j *job, h *held) error {
 	s.mu.Lock()
 	if s.lives != j.lives { // destroyed while the commit ran: so must this be
 		s.ended = append(s.ended, h)
@@ -278,7 +300,7 @@ func (s *Session) settle(j job, h held) error {
 	return nil
 }
 
-func (m *Manager) destroy(ctx context.Context, h held) error {
+func (m *Manager) destroy(ctx context.Context, h *held) error {
 	started := m.clock()
 	if !h.clientHeld() {
 		if err := m.remove(ctx, h.token, h.meta); err != nil {

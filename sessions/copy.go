@@ -20,38 +20,40 @@ import (
 
 // openCopy returns the session in tok's payload, or false where there is none
 // that opens and is alive. Whether it is fresh enough is the caller's question.
-func (m *Manager) openCopy(tok stores.Token) (held, bool) {
+func (m *Manager) openCopy(tok stores.Token) (*held, bool) {
 	if m.cache == 0 || tok.Payload == "" {
-		return held{}, false
+		return nil, false
 	}
 	data, err := tok.DecodePayload()
 	if err != nil {
-		return held{}, false
+		return nil, false
 	}
 	env, retired, err := m.open(tok.ID, m.bindings.copy, data)
 	if err != nil || env.Revision == "" || env.Expires.IsZero() || env.Sealed.IsZero() {
-		return held{}, false
+		return nil, false
 	}
-	h := held{
+	h := &held{
 		token: tok, rev: stores.Revision(env.Revision), expires: env.Expires,
 		asked: env.Sealed, copied: !retired, sent: tok.Payload,
 		meta: env.Metadata, values: env.Values,
 	}
 	h.meta.Sealed, h.meta.Expires, h.meta.Revision = time.Time{}, time.Time{}, ""
-	return h, m.expiry.live(&h, now())
+	return h, m.expiry.live(h, now())
 }
 
 // fresh tells whether the server was asked for h no longer ago than age. A time
 // in the future is another machine's clock, and no reason to trust the copy for
 // longer.
-func fresh(h held, age time.Duration) bool {
+func fresh(h *held, age time.Duration) bool {
 	since := time.Since(h.asked)
 	return since >= 0 && since < age
 }
 
 // addCopy gives h's token a copy of h, unless it has no room or can't be sealed:
 // what counts is on the server.
-func (m *Manager) addCopy(h held) held {
+func (m *Manager) addCopy(old *held) *held {
+	h := new(held)
+	*h = *old
 	h.copied = true
 	h.token.Payload = ""
 	env := serialize.Envelope{Metadata: h.meta, Values: h.values}
@@ -64,13 +66,14 @@ func (m *Manager) addCopy(h held) held {
 }
 
 // same writes nothing: the client lacks a copy of what was read.
-func (m *Manager) same(_ context.Context, j job) (held, error) { return j.held, nil }
+func (m *Manager) same(_ context.Context, j *job) (*held, error) { return j.held, nil }
 
 // confirm asks the server whether a session that was read from a copy is still
 // alive, for a handler that commits midway to be sure.
-func (m *Manager) confirm(ctx context.Context, j job) (held, error) {
+func (m *Manager) confirm(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
-	h, err := m.loadRecord(ctx, j.held.token)
+	h := new(held)
+	err := m.loadRecord(ctx, j.held.token, h)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		return h, ErrEnded
 	}

@@ -100,7 +100,7 @@ func (e expiry) live(h *held, now time.Time) bool {
 		h.meta.Created = now
 		h.meta.Deadline = e.deadline(now)
 	}
-	seen := lastSeen(*h) // by the times as they were saved
+	seen := lastSeen(h) // by the times as they were saved
 	h.meta.Deadline = earlier(h.meta.Deadline, e.deadline(h.meta.Created))
 	if h.expires.IsZero() { // the client holds it
 		h.expires = h.meta.Deadline
@@ -121,7 +121,7 @@ func (e expiry) live(h *held, now time.Time) bool {
 
 // lastSeen returns when the session was last used, to within the touch
 // interval, or zero where nothing tells.
-func lastSeen(h held) time.Time {
+func lastSeen(h *held) time.Time {
 	switch {
 	case h.meta.Idle == 0: // not rolling: reads leave no trace
 		return time.Time{}

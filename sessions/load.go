@@ -16,49 +16,58 @@ import (
 // has but that does not open.
 func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) {
 	started := m.clock()
-	h, err := m.load(ctx, tok)
-	if err != nil {
-		var r *RejectedError
-		if errors.As(err, &r) {
-			m.emit(ctx, evRejected, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
-		} else {
-			m.emit(ctx, evStoreError, tok.ID, started, Event{Err: err})
-		}
+	s := &Session{m: m, shared: true}
+	if err := m.load(ctx, tok, &s.first); err != nil {
+		m.loadFailed(ctx, tok, started, err)
 		return nil, err
 	}
+	s.held, s.values = &s.first, s.first.values
 	m.emit(ctx, evLoaded, tok.ID, started, Event{})
-	return &Session{m: m, held: h, values: h.values, shared: true}, nil
+	return s, nil
 }
 
-func (m *Manager) load(ctx context.Context, tok stores.Token) (held, error) {
+func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time.Time, err error) {
+	var r *RejectedError
+	if errors.As(err, &r) {
+		m.emit(ctx, evRejected, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
+	} else {
+		m.emit(ctx, evStoreError, tok.ID, started, Event{Err: err})
+	}
+}
+
+// load reads the session that tok names into h.
+func (m *Manager) load(ctx context.Context, tok stores.Token, h *held) error {
 	copied, ok := m.openCopy(tok)
 	if ok && fresh(copied, m.cache) {
-		return copied, nil
+		*h = *copied
+		return nil
 	}
-	h, err := m.loadRecord(ctx, tok)
+	err := m.loadRecord(ctx, tok, h)
 	if ok && errors.Is(err, stores.ErrUnavailable) && fresh(copied, m.fallback) {
 		m.emit(ctx, evStoreError, tok.ID, time.Time{}, Event{Err: err})
-		return copied, nil
+		*h = *copied
+		return nil
 	}
-	return h, err
+	return err
 }
 
-// loadRecord asks the store.
-func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (held, error) {
+// loadRecord asks the store, and reads what it has into h.
+func (m *Manager) loadRecord(ctx context.Context, tok stores.Token, h *held) error {
 	asked := now()
 	tok = m.token(tok)
 	rec, err := m.store.Load(ctx, tok)
 	switch {
+	case err == nil:
 	case errors.Is(err, stores.ErrNotFound):
-		return held{}, rejected(Unknown, nil)
+		return rejected(Unknown, nil)
 	case errors.Is(err, stores.ErrMalformed):
-		return held{}, rejected(Malformed, err)
+		return rejected(Malformed, err)
 	case errors.Is(err, stores.ErrTampered):
-		return held{}, rejected(Tampered, err)
-	case err != nil:
-		return held{}, err
+		return rejected(Tampered, err)
+	default:
+		return err
 	}
-	h := held{token: tok, rev: rec.Revision, expires: rec.Expires, stale: rec.Stale, asked: asked, sent: tok.Payload}
+	h.token, h.rev, h.expires, h.stale, h.asked, h.sent = tok, rec.Revision, rec.Expires, rec.Stale, asked, tok.Payload
 	domain := m.bindings.server
 	if h.clientHeld() {
 		domain = m.bindings.client
@@ -68,17 +77,21 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (held, error
 	case err != nil && h.clientHeld():
 		// The client chose these bytes. That they do not open says nothing
 		// but that we did not seal them for this ID.
-		return held{}, rejected(Tampered, err)
+		return rejected(Tampered, err)
 	case err != nil:
-		return held{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	h.meta, h.values = env.Metadata, env.Values
 	h.stale = h.stale || retired || m.misfiled(h.meta)
 	if !h.clientHeld() {
 		h.token.Payload = "" // at most a copy: the record is on the server
 	}
-	if !m.expiry.live(&h, now()) {
-		return held{}, rejected(Expired, nil)
+	moment := asked
+	if !m.info.NoIO {
+		moment = now() // it may have ended while the store was asked
 	}
-	return h, nil
+	if !m.expiry.live(h, moment) {
+		return rejected(Expired, nil)
+	}
+	return nil
 }

@@ -172,7 +172,7 @@ func (m *Manager) Token(s *Session) (Change, bool) {
 	return m.replace(s.held), true
 }
 
-func (m *Manager) replace(h held) Change {
+func (m *Manager) replace(h *held) Change {
 	c := Change{Action: Replace, Token: h.token}
 	if m.expiry.lifetime > 0 {
 		c.MaxAge = time.Until(h.expires)

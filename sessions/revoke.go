@@ -92,7 +92,7 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 		return 0, err
 	}
 	s.mu.Lock()
-	own := s.held.token.ID.Key()
+	own := s.held.id().Key()
 	s.mu.Unlock()
 	n, err := m.revoke(ctx, user, func(k stores.Key) bool { return k != own })
 	if err != nil && !errors.Is(err, stores.ErrNotFound) {

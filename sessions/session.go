@@ -27,21 +27,23 @@ type Session struct {
 	commit sync.Mutex // held during a commit, so that there is one at a time
 
 	mu     sync.Mutex
-	held   held      // what the store has; zero for a new session
+	held   *held     // what the store has; nil for a new session
+	first  held      // where held is at first: one allocation for both
 	next   stores.ID // the ID from the next commit on; zero to keep held's
 	began  time.Time // of a new session
 	values values    // held.values with the log applied
 	shared bool      // values is held.values itself: copy before a change
 	log    []logged
-	edits  []edit // of the metadata
-	ended  []held // destroyed in this request; the next commit removes them
-	fixed  bool   // the response has begun: the token can't change any more
-	gone   bool   // ended elsewhere: nothing is written any more
-	unsure error  // a commit failed, and may have been written all the same
-	lives  int    // how often it was destroyed
+	edits  []edit  // of the metadata
+	ended  []*held // destroyed in this request; the next commit removes them
+	fixed  bool    // the response has begun: the token can't change any more
+	gone   bool    // ended elsewhere: nothing is written any more
+	unsure error   // a commit failed, and may have been written all the same
+	lives  int     // how often it was destroyed
 }
 
-// held is a session as the store has it.
+// held is a session as the store has it. It is not changed once a Session has it:
+// a commit reads it outside the lock.
 type held struct {
 	token   stores.Token
 	rev     stores.Revision
@@ -56,11 +58,33 @@ type held struct {
 	sent   string    // the payload that the client has
 }
 
-func (h held) exists() bool { return !h.token.ID.IsZero() }
+func (h *held) exists() bool { return h != nil }
+
+// id returns the zero ID of a new session.
+func (h *held) id() stores.ID {
+	if h == nil {
+		return stores.ID{}
+	}
+	return h.token.ID
+}
+
+func (h *held) metadata() serialize.Metadata {
+	if h == nil {
+		return serialize.Metadata{}
+	}
+	return h.meta
+}
+
+func (h *held) vals() values {
+	if h == nil {
+		return nil
+	}
+	return h.values
+}
 
 // clientHeld tells whether the record is in the client's token: a record on a
 // server always has a revision.
-func (h held) clientHeld() bool { return h.rev == "" }
+func (h *held) clientHeld() bool { return h.rev == "" }
 
 // usable tells whether s is a loaded session.
 func (s *Session) usable() bool { return s != nil && s.m != nil }
@@ -138,7 +162,7 @@ func (s *Session) Destroy() {
 	if s.held.exists() && !s.gone {
 		s.ended = append(s.ended, s.held)
 	}
-	s.held = held{}
+	s.held = nil
 	s.next = stores.ID{}
 	s.began = now()
 	s.values, s.shared, s.log, s.edits = nil, false, nil, nil
@@ -170,7 +194,7 @@ func (s *Session) Metadata() Metadata {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	authenticated := edited(s.held.meta, s.edits).Authenticated
+	authenticated := edited(s.held.metadata(), s.edits).Authenticated
 	if !s.held.exists() {
 		deadline := s.m.expiry.deadline(s.began)
 		return Metadata{Created: s.began, Deadline: deadline, Expires: s.m.expiry.expires(s.began, deadline), Authenticated: authenticated}
@@ -215,7 +239,7 @@ func (s *Session) metadata() serialize.Metadata {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return edited(s.held.meta, s.edits)
+	return edited(s.held.metadata(), s.edits)
 }
 
 func (s *Session) get(name string) (data []byte, ok bool, err error) {

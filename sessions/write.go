@@ -17,7 +17,7 @@ const cleanupTimeout = 2 * time.Second
 
 // put seals base's metadata, edited, with vals and saves it at revision rev under
 // tok.
-func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stores.Revision, vals values, edits []edit) (held, error) {
+func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev stores.Revision, vals values, edits []edit) (*held, error) {
 	now := now()
 	env := serialize.Envelope{Metadata: edited(base.meta, edits), Values: vals}
 	env.Generation++
@@ -27,11 +27,11 @@ func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stor
 		expires = m.expiry.expires(now, env.Deadline)
 	}
 	if !expires.After(now) {
-		return held{}, fmt.Errorf("%w: it expired during the request", ErrEnded)
+		return nil, fmt.Errorf("%w: it expired during the request", ErrEnded)
 	}
 
 	room := m.room
-	if base.exists() && !base.clientHeld() {
+	if !base.clientHeld() {
 		room = 0 // once on the server, it stays there
 	}
 	var data []byte
@@ -40,21 +40,21 @@ func (m *Manager) put(ctx context.Context, base held, tok stores.Token, rev stor
 	if m.holder != nil && room > 0 {
 		env.Sealed = now
 		if data, err = m.seal(tok.ID, m.bindings.client, env); err != nil {
-			return held{}, err
+			return nil, err
 		}
 		client = m.holder.ClientHolds(tok, rev, len(data), room)
 	}
 	if !client {
 		env.Sealed = time.Time{}
 		if data, err = m.seal(tok.ID, m.bindings.server, env); err != nil {
-			return held{}, err
+			return nil, err
 		}
 	}
 	tok, rev, err = m.store.Save(ctx, m.token(tok), stores.Record{Data: data, Expires: expires, Revision: rev, Room: room})
 	if err != nil {
-		return held{}, err
+		return nil, err
 	}
-	return held{token: tok, rev: rev, expires: expires, asked: now, sent: base.sent, meta: env.Metadata, values: vals}, nil
+	return &held{token: tok, rev: rev, expires: expires, asked: now, sent: base.sent, meta: env.Metadata, values: vals}, nil
 }
 
 // failed reports what is a failure of the store, and passes err on.
@@ -78,35 +78,36 @@ func (m *Manager) login(ctx context.Context, id, old stores.ID, meta serialize.M
 	return err
 }
 
-func (m *Manager) create(ctx context.Context, j job) (held, error) {
+func (m *Manager) create(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
-	base := held{meta: serialize.Metadata{Created: j.began, Deadline: m.expiry.deadline(j.began)}}
+	base := &held{meta: serialize.Metadata{Created: j.began, Deadline: m.expiry.deadline(j.began)}}
 	meta := edited(base.meta, j.edits)
 	tok := stores.Token{ID: j.id}
-	var h held
+	var h *held
 	err := m.login(ctx, j.id, stores.ID{}, meta)
 	if err == nil {
 		h, err = m.put(ctx, base, tok, "", j.values, j.edits)
 	}
+	rev := stores.Revision("")
 	if err == nil {
-		tok = h.token
+		tok, rev = h.token, h.rev
 		err = m.confirmEpoch(ctx, meta)
 	}
 	if err != nil {
-		m.cleanup(ctx, tok, h.rev, meta)
-		return h, m.failed(ctx, j.id, started, err)
+		m.cleanup(ctx, tok, rev, meta)
+		return nil, m.failed(ctx, j.id, started, err)
 	}
 	m.emit(ctx, evCreated, j.id, started, Event{Attempts: 1})
 	return h, nil
 }
 
-func (m *Manager) save(ctx context.Context, j job) (held, error) {
+func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	base, vals := j.held, j.values
 	id := base.token.ID
 	if meta := edited(base.meta, j.edits); meta.Label != base.meta.Label {
 		if err := m.file(ctx, id.Key(), meta); err != nil {
-			return held{}, m.failed(ctx, id, started, err)
+			return nil, m.failed(ctx, id, started, err)
 		}
 	}
 	retry := m.retry(id)
@@ -135,17 +136,17 @@ func (m *Manager) save(ctx context.Context, j job) (held, error) {
 // at the revision that was read: in this order, so that a failure between the
 // two loses nothing, and at that revision, so that neither another request's
 // change is lost nor its logout undone.
-func (m *Manager) regenerate(ctx context.Context, j job) (held, error) {
+func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	base, vals := j.held, j.values
 	meta := edited(base.meta, j.edits)
 	tok, rev := stores.Token{ID: j.id}, stores.Revision("")
-	fail := func(err error) (held, error) {
+	fail := func(err error) (*held, error) {
 		if errors.Is(err, stores.ErrNotFound) {
 			err = ErrEnded
 		}
 		m.cleanup(ctx, tok, rev, meta)
-		return held{}, m.failed(ctx, j.id, started, err)
+		return nil, m.failed(ctx, j.id, started, err)
 	}
 	if err := m.login(ctx, j.id, base.token.ID, meta); err != nil {
 		return fail(err)
@@ -207,7 +208,7 @@ func (m *Manager) cleanup(ctx context.Context, tok stores.Token, rev stores.Revi
 // does not depend on it, another request's write is as good as this one, and a
 // failure is made up for by the next request; so only a session that is gone is
 // an error.
-func (m *Manager) refresh(ctx context.Context, j job) (held, error) {
+func (m *Manager) refresh(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	h, id := j.held, j.held.token.ID
 	ev, err := evSaved, error(nil)
@@ -227,7 +228,9 @@ func (m *Manager) refresh(ctx context.Context, j job) (held, error) {
 		expires := m.expiry.expires(asked, h.meta.Deadline)
 		var rev stores.Revision
 		if rev, err = m.toucher.Touch(ctx, m.token(h.token), h.rev, expires); err == nil {
-			h.rev, h.expires, h.asked, h.copied = rev, expires, asked, false
+			touched := *h
+			touched.rev, touched.expires, touched.asked, touched.copied = rev, expires, asked, false
+			h = &touched
 		}
 	}
 	switch {
@@ -259,7 +262,7 @@ func (m *Manager) retry(id stores.ID) *retry { return &retry{m: m, id: id, leave
 // it. After the first conflict requests of one session queue within this
 // process; further conflicts come from other processes, and are spread by a
 // random pause.
-func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []logged) (held, values, error) {
+func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []logged) (*held, values, error) {
 	r.attempts++
 	r.m.emit(ctx, evConflict, r.id, time.Time{}, Event{Attempts: r.attempts})
 	// Where no call can wait, the commit has no time limit; waiting has.
@@ -272,7 +275,7 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 	if r.attempts == 1 {
 		leave, err := r.m.queue.enter(ctx, r.id.Key())
 		if err != nil {
-			return held{}, nil, busy()
+			return nil, nil, busy()
 		}
 		r.leave = leave
 	} else {
@@ -281,16 +284,17 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return held{}, nil, busy()
+			return nil, nil, busy()
 		}
 	}
 	tok.Payload = "" // a hybrid store has moved the record to the server
-	newer, err := r.m.loadRecord(ctx, tok)
+	newer := new(held)
+	err := r.m.loadRecord(ctx, tok, newer)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
-		return held{}, nil, ErrEnded
+		return nil, nil, ErrEnded
 	}
 	if err != nil {
-		return held{}, nil, err
+		return nil, nil, err
 	}
 	vals, err := replay(newer.values, log)
 	newer.sent = sent
