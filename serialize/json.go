@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strconv"
 )
 
 // JSON encodes values with encoding/json. It is the default: every field that
@@ -26,6 +27,17 @@ var JSON Serializer = &codec{"JSON", marshalJSON, unmarshalJSON}
 var replaced = []byte(`\ufffd`)
 
 func marshalJSON(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case *string:
+		if v != nil && isPlain(*v) {
+			data := make([]byte, 0, len(*v)+2)
+			return append(append(append(data, '"'), *v...), '"'), nil
+		}
+	case *int:
+		if v != nil {
+			return strconv.AppendInt(nil, int64(*v), 10), nil
+		}
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -55,4 +67,52 @@ func hasReplaced(data []byte) bool {
 	}
 }
 
-func unmarshalJSON(data []byte, v any) error { return json.Unmarshal(data, v) }
+func unmarshalJSON(data []byte, v any) error {
+	// The most common values, read as encoding/json reads them but without its
+	// decoder. What is not plain goes there too.
+	switch v := v.(type) {
+	case *string:
+		if n := len(data); n >= 2 && data[0] == '"' && data[n-1] == '"' && isPlain(data[1:n-1]) {
+			*v = string(data[1 : n-1])
+			return nil
+		}
+	case *int:
+		if n, ok := plainInt(data); ok {
+			*v = n
+			return nil
+		}
+	}
+	return json.Unmarshal(data, v)
+}
+
+// isPlain tells whether JSON has text as it is: printable ASCII with nothing to
+// escape.
+func isPlain[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// plainInt reads an integer of up to nine digits, which fits every int.
+func plainInt(data []byte) (n int, ok bool) {
+	digits := data
+	if len(data) > 0 && data[0] == '-' {
+		digits = data[1:]
+	}
+	if len(digits) == 0 || len(digits) > 9 || digits[0] == '0' && len(digits) > 1 {
+		return 0, false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	if len(digits) < len(data) {
+		n = -n
+	}
+	return n, true
+}

@@ -1,10 +1,8 @@
 package serialize
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -28,40 +26,38 @@ func Split(data []byte) (Envelope, error) {
 		return Envelope{}, malformed("more values than bytes")
 	}
 
-	// Twice over the values: once to check them all and to add up their
-	// names, once to take them. So nothing is allocated for a bad record, and
-	// the names take one allocation together.
-	var (
-		name, value, last []byte
-		names             int
-	)
-	unread := rest
-	for range count {
-		if name, value, unread, err = cutValue(unread); err != nil {
-			return Envelope{}, err
-		}
-		if last != nil && bytes.Compare(last, name) >= 0 {
-			return Envelope{}, malformed("names out of order or twice")
-		}
-		last = name
-		names += len(name)
-	}
-	if len(unread) > 0 {
-		return Envelope{}, malformed("bytes after the last value")
-	}
 	env := Envelope{Metadata: md}
 	if count == 0 {
+		if len(rest) > 0 {
+			return Envelope{}, malformed("bytes after the last value")
+		}
 		return env, nil
 	}
-
-	var text strings.Builder
-	text.Grow(names)
+	// One string for all names: the values' bytes in it are the price of a
+	// single allocation.
+	text := string(rest)
 	env.Values = make([]Value, count)
+	var last string
 	for i := range env.Values {
-		name, value, rest, _ = cutValue(rest) // checked above
-		start := text.Len()
-		text.Write(name)
-		env.Values[i] = Value{Name: text.String()[start:], Data: value}
+		v := &env.Values[i]
+		var name []byte
+		if name, rest, err = cutSized(rest); err != nil {
+			return Envelope{}, err
+		}
+		if len(name) == 0 || len(name) > maxName {
+			return Envelope{}, malformed("name empty or too long")
+		}
+		end := len(text) - len(rest)
+		if v.Name = text[end-len(name) : end]; v.Name <= last {
+			return Envelope{}, malformed("names out of order or twice")
+		}
+		last = v.Name
+		if v.Data, rest, err = cutSized(rest); err != nil {
+			return Envelope{}, err
+		}
+	}
+	if len(rest) > 0 {
+		return Envelope{}, malformed("bytes after the last value")
 	}
 	return env, nil
 }
@@ -167,17 +163,6 @@ func readIdle(data []byte) (time.Duration, error) {
 	return time.Duration(ms) * time.Millisecond, nil
 }
 
-func cutValue(b []byte) (name, value, rest []byte, err error) {
-	if name, rest, err = cutSized(b); err != nil {
-		return nil, nil, nil, err
-	}
-	if len(name) == 0 || len(name) > maxName {
-		return nil, nil, nil, malformed("name empty or too long")
-	}
-	value, rest, err = cutSized(rest)
-	return name, value, rest, err
-}
-
 // cutSized cuts a length and as many bytes off b. The result has no capacity
 // beyond its bytes, so that appending to one value can't overwrite the next.
 func cutSized(b []byte) (data, rest []byte, err error) {
@@ -192,6 +177,9 @@ func cutSized(b []byte) (data, rest []byte, err error) {
 }
 
 func cutUvarint(b []byte) (x uint64, rest []byte, err error) {
+	if len(b) > 0 && b[0] < 0x80 { // as almost every length is
+		return uint64(b[0]), b[1:], nil
+	}
 	x, n := binary.Uvarint(b)
 	if err := checkVarint(b, n); err != nil {
 		return 0, nil, err
