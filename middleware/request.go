@@ -90,9 +90,8 @@ func (q *request) find(ctx context.Context) (*sessions.Session, error) {
 	var found *sessions.Session
 	for _, value := range values {
 		s, err := q.open(ctx, value)
-		var rejected *sessions.RejectedError
 		switch {
-		case errors.As(err, &rejected):
+		case isRejected(err):
 			continue
 		case err != nil:
 			return nil, err
@@ -113,6 +112,14 @@ func (q *request) find(ctx context.Context) (*sessions.Session, error) {
 		found = q.m.manager.New()
 	}
 	return found, nil
+}
+
+func isRejected(err error) bool {
+	if err == nil {
+		return false
+	}
+	var rejected *sessions.RejectedError
+	return errors.As(err, &rejected)
 }
 
 // open returns the session that one cookie's value names.
@@ -265,14 +272,20 @@ func (q *request) retract() {
 // the handler chose stays. It needs q.mu.
 func (q *request) limitCaching() {
 	h := q.w.Header()
-	if !varies(h) {
+	// One allocation for both headers; each slice is full, so that appending to
+	// one can't reach the other.
+	added := [...]string{"Cookie", "private"}
+	if q.line != "" {
+		added[1] = "no-store"
+	}
+	if vary := h["Vary"]; len(vary) == 0 {
+		h["Vary"] = added[0:1:1]
+	} else if !varies(h) {
 		h.Add("Vary", "Cookie")
 	}
-	switch control := h.Values("Cache-Control"); {
-	case len(control) == 0 && q.line != "":
-		h.Set("Cache-Control", "no-store")
+	switch control := h["Cache-Control"]; {
 	case len(control) == 0:
-		h.Set("Cache-Control", "private")
+		h["Cache-Control"] = added[1:2:2]
 	case q.line != "" && q.m.logger != nil && strings.Contains(strings.ToLower(strings.Join(control, ",")), "public"):
 		q.m.logger.WarnContext(q.r.Context(), "a response with the session's Set-Cookie is marked Cache-Control: public; a shared cache may hand the session to others",
 			"path", q.r.URL.Path)
