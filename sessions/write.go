@@ -45,6 +45,7 @@ func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev sto
 		client = m.holder.ClientHolds(tok, rev, len(data), room)
 	}
 	if !client {
+		room = 0 // sealed for the server it may be small enough for the token
 		env.Sealed = time.Time{}
 		if data, err = m.seal(tok.ID, m.bindings.server, env); err != nil {
 			return nil, err
