@@ -54,9 +54,10 @@ func (s *Store) Describe() stores.Info {
 }
 
 // ClientHolds implements [stores.ClientHolder]: a record that is not on the
-// server stays in the cookie while it has room.
+// server stays in the cookie while it has room. An empty one has none: a token
+// has no empty payload.
 func (s *Store) ClientHolds(_ stores.Token, rev stores.Revision, size, room int) bool {
-	return rev == "" && stores.PayloadChars(size) <= room
+	return rev == "" && size > 0 && stores.PayloadChars(size) <= room
 }
 
 // Load reads the payload where there is one, and asks the server otherwise.
