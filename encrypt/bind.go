@@ -1,7 +1,6 @@
 package encrypt
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -13,10 +12,9 @@ func (r *Keyring) Bind(binding []byte) (Encryptor, error) {
 	if err := r.check(binding); err != nil {
 		return nil, err
 	}
-	return &bound{r, &boundSecrets{
-		binding: bytes.Clone(binding),
-		sealers: make([]sealer, len(r.entries)),
-	}}, nil
+	secrets := new(boundSecrets)
+	secrets.binding = append(secrets.array[:0], binding...)
+	return &bound{r, secrets}, nil
 }
 
 // bound is a Keyring for one binding. Its secrets, among them a session's ID,
@@ -27,24 +25,33 @@ type bound struct {
 }
 
 type boundSecrets struct {
+	array   [128]byte // where binding lies, if it fits: one allocation for both
 	binding []byte
 
 	mu      sync.Mutex
-	sealers []sealer // one for each entry of the ring, nil until it is needed
+	first   sealer   // of the ring's first entry, nil until it is needed
+	retired []sealer // of each other entry
 }
 
+// sealer returns the sealer of the ring's entry i.
 func (b *bound) sealer(i int) (sealer, error) {
 	b.secrets.mu.Lock()
 	defer b.secrets.mu.Unlock()
-	if s := b.secrets.sealers[i]; s != nil {
-		return s, nil
+	place := &b.secrets.first
+	if i > 0 {
+		if b.secrets.retired == nil {
+			b.secrets.retired = make([]sealer, len(b.ring.entries)-1)
+		}
+		place = &b.secrets.retired[i-1]
 	}
-	s, err := b.ring.entries[i].derive(b.secrets.binding)
-	if err != nil {
-		return nil, err
+	if *place == nil {
+		s, err := b.ring.entries[i].derive(b.secrets.binding)
+		if err != nil {
+			return nil, err
+		}
+		*place = s
 	}
-	b.secrets.sealers[i] = s
-	return s, nil
+	return *place, nil
 }
 
 func (b *bound) Encrypt(dst, plaintext, _ []byte) ([]byte, error) {

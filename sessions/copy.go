@@ -28,7 +28,7 @@ func (m *Manager) openCopy(tok stores.Token) (*held, bool) {
 	if err != nil {
 		return nil, false
 	}
-	env, retired, err := m.open(tok.ID, m.bindings.copy, data)
+	env, retired, err := m.openAs(tok.ID, m.bindings.copy, data)
 	if err != nil || env.Revision == "" || env.Expires.IsZero() || env.Sealed.IsZero() {
 		return nil, false
 	}
@@ -58,7 +58,7 @@ func (m *Manager) addCopy(old *held) *held {
 	h.token.Payload = ""
 	env := serialize.Envelope{Metadata: h.meta, Values: h.values}
 	env.Sealed, env.Expires, env.Revision = h.asked, h.expires, string(h.rev)
-	data, err := m.seal(h.token.ID, m.bindings.copy, env)
+	data, err := m.sealAs(h.token.ID, m.bindings.copy, env)
 	if err == nil && stores.PayloadChars(len(data)) <= m.room {
 		h.token.Payload = stores.EncodePayload(data)
 	}

@@ -144,8 +144,11 @@ func (m *Manager) limit(ctx context.Context, key, old stores.Key, meta serialize
 
 // misfiled tells whether the entry of a session is under a retired key.
 func (m *Manager) misfiled(meta serialize.Metadata) bool {
+	if m.owners == nil {
+		return false
+	}
 	w, ok := parseOwnership(meta.Owner)
-	return ok && m.owners != nil && w.filed != m.owners.hashes(w.user)[0].String()[:filedSize]
+	return ok && w.filed != m.owners.hashes(w.user)[0].String()[:filedSize]
 }
 
 // refile files a session under the first key of the owners, and returns the edit

@@ -22,7 +22,7 @@ type Inspection struct {
 // A record without its token can't be opened: the ID is part of the key.
 func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	if record != nil {
-		env, retired, err := m.open(tok.ID, m.bindings.server, record)
+		env, retired, err := m.openAs(tok.ID, m.bindings.server, record)
 		return Inspection{"record on a server", retired, env}, err
 	}
 	if tok.Payload == "" {
@@ -32,11 +32,11 @@ func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
-	env, retired, err := m.open(tok.ID, m.bindings.client, data)
+	env, retired, err := m.openAs(tok.ID, m.bindings.client, data)
 	if err == nil {
 		return Inspection{"record in a cookie", retired, env}, nil
 	}
-	env, retired, copyErr := m.open(tok.ID, m.bindings.copy, data)
+	env, retired, copyErr := m.openAs(tok.ID, m.bindings.copy, data)
 	if copyErr != nil {
 		return Inspection{}, errors.Join(err, copyErr)
 	}

@@ -72,7 +72,10 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token, h *held) err
 	if h.clientHeld() {
 		domain = m.bindings.client
 	}
-	env, retired, err := m.open(tok.ID, domain, rec.Data)
+	if h.bound, err = m.sealer(tok.ID, domain); err != nil {
+		return err
+	}
+	env, retired, err := m.open(h.bound, rec.Data)
 	switch {
 	case err != nil && h.clientHeld():
 		// The client chose these bytes. That they do not open says nothing

@@ -195,22 +195,52 @@ func (m *Manager) token(tok stores.Token) stores.Token {
 	return tok
 }
 
-func (m *Manager) seal(id stores.ID, domain []byte, env serialize.Envelope) ([]byte, error) {
+// sealer returns the encryptor for one record, or nil where records are not
+// sealed.
+func (m *Manager) sealer(id stores.ID, domain []byte) (encrypt.Encryptor, error) {
+	if m.encryptor == nil {
+		return nil, nil
+	}
+	binding := bind(domain, id)
+	if b, ok := m.encryptor.(encrypt.Binder); ok {
+		return b.Bind(binding)
+	}
+	return &unbound{m.encryptor, binding}, nil
+}
+
+// unbound gives an encryptor that is no Binder its binding. It is used by pointer:
+// the binding holds the ID, and fmt prints what stands in a struct itself.
+type unbound struct {
+	encrypt.Encryptor
+	binding []byte
+}
+
+func (u *unbound) Encrypt(dst, plaintext, _ []byte) ([]byte, error) {
+	return u.Encryptor.Encrypt(dst, plaintext, u.binding)
+}
+
+func (u *unbound) Decrypt(dst, ciphertext, _ []byte) ([]byte, error) {
+	return u.Encryptor.Decrypt(dst, ciphertext, u.binding)
+}
+
+// seal joins env and seals it with enc.
+func (m *Manager) seal(enc encrypt.Encryptor, env serialize.Envelope) ([]byte, error) {
 	join := serialize.Join
 	if m.layout != nil {
 		join = m.layout.Join
 	}
 	plain, err := join(nil, env)
-	if err != nil || m.encryptor == nil {
+	if err != nil || enc == nil {
 		return plain, err
 	}
-	return m.encryptor.Encrypt(nil, plain, bind(domain, id))
+	return enc.Encrypt(nil, plain, nil)
 }
 
-func (m *Manager) open(id stores.ID, domain []byte, data []byte) (env serialize.Envelope, retired bool, err error) {
+// open opens data with enc and splits it.
+func (m *Manager) open(enc encrypt.Encryptor, data []byte) (env serialize.Envelope, retired bool, err error) {
 	plain := data
-	if m.encryptor != nil {
-		if plain, err = m.encryptor.Decrypt(nil, data, bind(domain, id)); err != nil {
+	if enc != nil {
+		if plain, err = enc.Decrypt(nil, data, nil); err != nil {
 			return env, false, err
 		}
 		if r, ok := m.encryptor.(encrypt.Rotator); ok {
@@ -223,6 +253,24 @@ func (m *Manager) open(id stores.ID, domain []byte, data []byte) (env serialize.
 	}
 	env, err = split(plain)
 	return env, retired, err
+}
+
+// openAs is open for one look at a record.
+func (m *Manager) openAs(id stores.ID, domain, data []byte) (env serialize.Envelope, retired bool, err error) {
+	enc, err := m.sealer(id, domain)
+	if err != nil {
+		return env, false, err
+	}
+	return m.open(enc, data)
+}
+
+// sealAs is seal for a record that was not opened before.
+func (m *Manager) sealAs(id stores.ID, domain []byte, env serialize.Envelope) ([]byte, error) {
+	enc, err := m.sealer(id, domain)
+	if err != nil {
+		return nil, err
+	}
+	return m.seal(enc, env)
 }
 
 // commitContext lets a commit finish although the client is gone, within a time

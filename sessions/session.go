@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -51,6 +52,11 @@ type held struct {
 	meta    serialize.Metadata
 	values  values
 	stale   bool // to be saved again: retired key, or another configuration
+
+	// bound is the encryptor of this record's binding, so that a request that
+	// reads and writes derives its key once; nil where there is none. It ends
+	// with the request.
+	bound encrypt.Encryptor
 
 	// Of a cookie cache:
 	asked  time.Time // when the server was asked for this state

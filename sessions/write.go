@@ -39,7 +39,7 @@ func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev sto
 	client := false
 	if m.holder != nil && room > 0 {
 		env.Sealed = now
-		if data, err = m.seal(tok.ID, m.bindings.client, env); err != nil {
+		if data, err = m.sealLike(base, tok.ID, true, env); err != nil {
 			return nil, err
 		}
 		client = m.holder.ClientHolds(tok, rev, len(data), room)
@@ -47,7 +47,7 @@ func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev sto
 	if !client {
 		room = 0 // sealed for the server it may be small enough for the token
 		env.Sealed = time.Time{}
-		if data, err = m.seal(tok.ID, m.bindings.server, env); err != nil {
+		if data, err = m.sealLike(base, tok.ID, false, env); err != nil {
 			return nil, err
 		}
 	}
@@ -56,6 +56,19 @@ func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev sto
 		return nil, err
 	}
 	return &held{token: tok, rev: rev, expires: expires, asked: now, sent: base.sent, meta: env.Metadata, values: vals}, nil
+}
+
+// sealLike seals a record for the client or the server, with the key that base
+// was opened with where it takes the same place.
+func (m *Manager) sealLike(base *held, id stores.ID, client bool, env serialize.Envelope) ([]byte, error) {
+	if base.bound != nil && base.clientHeld() == client && base.token.ID.Equal(id) {
+		return m.seal(base.bound, env)
+	}
+	domain := m.bindings.server
+	if client {
+		domain = m.bindings.client
+	}
+	return m.sealAs(id, domain, env)
 }
 
 // failed reports what is a failure of the store, and passes err on.

@@ -94,7 +94,19 @@ func (t Token) DecodePayload() ([]byte, error) {
 }
 
 // EncodePayload returns data as the text of a payload.
-func EncodePayload(data []byte) string { return encoding.EncodeToString(data) }
+func EncodePayload(data []byte) string {
+	var text strings.Builder
+	text.Grow(encoding.EncodedLen(len(data)))
+	var chunk [512]byte // of 384 bytes; on the stack, so that the text is copied once
+	for len(data) > 0 {
+		part := data[:min(len(data), 384)]
+		n := encoding.EncodedLen(len(part))
+		encoding.Encode(chunk[:n], part)
+		text.Write(chunk[:n])
+		data = data[len(part):]
+	}
+	return text.String()
+}
 
 // PayloadChars returns the number of characters that size bytes take in a
 // payload.

@@ -2,6 +2,7 @@ package stores_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"os"
 	"strings"
@@ -160,4 +161,13 @@ func TestFuzzCorpus(t *testing.T) {
 	files, err := os.ReadDir("testdata/fuzz/FuzzParseToken")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+}
+
+func TestEncodePayloadOfEveryLength(t *testing.T) {
+	data := make([]byte, 1200)
+	rand.Read(data)
+	for n := range len(data) {
+		require.Equal(t, base64.RawURLEncoding.EncodeToString(data[:n]), stores.EncodePayload(data[:n]))
+		require.Len(t, stores.EncodePayload(data[:n]), stores.PayloadChars(n))
+	}
 }
