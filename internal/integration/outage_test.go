@@ -99,6 +99,11 @@ func TestOutage(t *testing.T) {
 				for _, v := range visitors {
 					running.Go(func() { v.visit(t, mw, stop) })
 				}
+				leave := sync.OnceFunc(func() {
+					close(stop)
+					running.Wait()
+				})
+				defer leave() // also where the test fails
 				await := func(what string, n func(*visitor) *atomic.Int64) {
 					var from []int64
 					for _, v := range visitors {
@@ -132,8 +137,7 @@ func TestOutage(t *testing.T) {
 				require.Equal(t, cache.fresh == 0, a.status == http.StatusServiceUnavailable, "a copy serves reads")
 				begin()
 				await("all are served again", served)
-				close(stop)
-				running.Wait()
+				leave()
 
 				var sharedServed, sharedFailed int64
 				for i, v := range visitors {
@@ -179,6 +183,7 @@ func (v *visitor) visit(t *testing.T, mw *middleware.Middleware, stop chan struc
 			v.failed.Add(1)
 		default:
 			t.Errorf("status %d with %d cookies, %v", a.status, len(a.lines), a.err)
+			return
 		}
 	}
 }

@@ -1,0 +1,337 @@
+//go:build unix
+
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/internal/redistest"
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/redisstore"
+)
+
+// ownedManager is a manager whose sessions have owners.
+func ownedManager(t testing.TB, store stores.Store, change func(*sessions.Config)) *sessions.Manager {
+	t.Helper()
+	c := sessions.Config{
+		Encryptor: ring(t), Owners: []encrypt.Key{encrypt.GenerateKey()},
+		Lifetime: time.Hour, CommitTimeout: time.Minute,
+	}
+	if change != nil {
+		change(&c)
+	}
+	m, err := sessions.NewManager(store, c)
+	require.NoError(t, err)
+	return m
+}
+
+// ownedLogin returns the token of a new session of user.
+func ownedLogin(ctx context.Context, m *sessions.Manager, user, label string) (stores.Token, error) {
+	s := m.New()
+	if err := s.SetOwner(ctx, user); err != nil {
+		return stores.Token{}, err
+	}
+	if err := s.SetLabel(label); err != nil {
+		return stores.Token{}, err
+	}
+	change, err := m.Commit(ctx, s, sessions.BeforeResponse)
+	return change.Token, err
+}
+
+// ownedLogins returns the tokens of n new sessions of user.
+func ownedLogins(t testing.TB, m *sessions.Manager, user string, n int) []stores.Token {
+	t.Helper()
+	const workers = 8
+	toks := make([]stores.Token, n)
+	var running sync.WaitGroup
+	for w := range workers {
+		running.Go(func() {
+			for i := w; i < n; i += workers {
+				var err error
+				if toks[i], err = ownedLogin(t.Context(), m, user, fmt.Sprint("device ", i)); err != nil {
+					t.Errorf("login %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	require.False(t, t.Failed())
+	return toks
+}
+
+func requireOut(t testing.TB, m *sessions.Manager, tok stores.Token) {
+	t.Helper()
+	_, err := m.Load(t.Context(), tok)
+	var rejected *sessions.RejectedError
+	require.ErrorAs(t, err, &rejected)
+}
+
+func requireIn(t testing.TB, m *sessions.Manager, tok stores.Token) {
+	t.Helper()
+	_, err := m.Load(t.Context(), tok)
+	require.NoError(t, err)
+}
+
+// fillOwners makes n sessions of others, ten for each of them, with the layout
+// that the store's package comment gives. The server does it itself.
+func fillOwners(t testing.TB, client *redis.Client, n int) {
+	t.Helper()
+	const fill = `
+local head, data = ARGV[1], ARGV[2]
+local owner
+for i = tonumber(ARGV[3]), tonumber(ARGV[4]) do
+	local key = string.sub(redis.sha1hex('session' .. i), 1, 32)
+	if i % 10 == 0 then
+		owner = 'bulla:' .. string.sub(redis.sha1hex('owner' .. i), 1, 32) .. ':owner'
+	end
+	redis.call('SET', 'bulla:' .. key, head .. data, 'PX', 3600000)
+	redis.call('HSET', owner, string.sub(key, 1, 24), ARGV[5] .. ' ' .. data)
+	redis.call('PEXPIRE', owner, 3600000)
+end
+return 'ok'`
+	const step = 10_000
+	deadline := time.Now().Add(time.Hour).UnixMilli()
+	for i := 0; i < n; i += step {
+		err := client.Eval(t.Context(), fill, nil, strings.Repeat("m", 72), string(make([]byte, 200)), i, i+step-1, deadline).Err()
+		require.NoError(t, err)
+	}
+}
+
+var statLine = regexp.MustCompile(`(?m)^cmdstat_(\S+):calls=(\d+)`)
+
+// commands returns how often the server carried out which command since it was
+// last asked.
+func commands(t testing.TB, client *redis.Client) map[string]int {
+	t.Helper()
+	info, err := client.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	calls := make(map[string]int)
+	for _, match := range statLine.FindAllStringSubmatch(info, -1) {
+		calls[match[1]], err = strconv.Atoi(match[2])
+		require.NoError(t, err)
+	}
+	require.NoError(t, client.ConfigResetStat(t.Context()).Err())
+	for _, other := range []string{"info", "config|resetstat", "hello", "client|setinfo", "client|maint_notifications"} {
+		delete(calls, other) // the test's own, and new connections'
+	}
+	return calls
+}
+
+// Ending all sessions of a user costs what that user has, however many others
+// there are.
+func TestLogOutEverywhere(t *testing.T) {
+	const others = 100_000
+	server := redistest.Single(t)
+	direct := server.Client()
+	store, err := redisstore.New(redisClient(t, server.Addr))
+	require.NoError(t, err)
+	m := ownedManager(t, store, nil)
+	_, err = m.RevokeAll(t.Context(), "first") // the server learns the scripts
+	require.NoError(t, err)
+	ownedLogins(t, m, "first", 1)
+
+	for _, among := range []int{0, others} {
+		if among > 0 {
+			fillOwners(t, direct, among)
+		}
+		bystander, err := ownedLogin(t.Context(), m, "bystander", "")
+		require.NoError(t, err)
+		before := direct.DBSize(t.Context()).Val()
+		for _, n := range []int{1, 10, 10_000} {
+			if n == 10_000 && among == 0 {
+				continue
+			}
+			user := fmt.Sprintf("user of %d among %d", n, among)
+			toks := ownedLogins(t, m, user, n)
+			commands(t, direct)
+			batches := (n + 499) / 500
+
+			began := time.Now()
+			list, err := m.Sessions(t.Context(), user)
+			listed := time.Since(began)
+			require.NoError(t, err)
+			require.Len(t, list, n)
+			reads := map[string]int{
+				"evalsha": 1, "time": 1, "hgetall": 1, // the list
+				"eval": n, "getrange": n, "pexpiretime": n, // what its records say
+			}
+			require.Equal(t, reads, commands(t, direct))
+
+			began = time.Now()
+			ended, err := m.RevokeAll(t.Context(), user)
+			took := time.Since(began)
+			require.NoError(t, err)
+			require.Equal(t, n, ended)
+			reads["evalsha"]++
+			reads["get"], reads["set"] = 1, 1 // the epoch
+			reads["unlink"], reads["hdel"] = n, batches
+			require.Equal(t, reads, commands(t, direct))
+			t.Logf("%6d sessions among %d others: listed in %v, ended in %v", n, among, listed, took)
+
+			for _, tok := range []stores.Token{toks[0], toks[n/2], toks[n-1]} {
+				requireOut(t, m, tok)
+			}
+			require.Equal(t, before+1, direct.DBSize(t.Context()).Val(), "all is gone but the epoch")
+			before++
+		}
+		requireIn(t, m, bystander)
+	}
+}
+
+// Logins of a user are under way when all sessions of that user are ended. None
+// survives that began before, on a good line and on one that loses replies.
+func TestLoginsRaceLogOutEverywhere(t *testing.T) {
+	const logins, rounds = 16, 15
+	for name, loseEvery := range map[string]int64{"good line": 0, "lossy line": 40} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Single(t)
+			direct := server.Client()
+			proxy := redistest.NewProxy(t, server.Addr)
+			client := redis.NewClient(&redis.Options{Addr: proxy.Addr, MaxRetries: 10})
+			t.Cleanup(func() { client.Close() })
+			store, err := redisstore.New(client, redisstore.WithTimeout(time.Minute))
+			require.NoError(t, err)
+			m := ownedManager(t, store, nil)
+			fillOwners(t, direct, 10_000)
+			proxy.LoseEvery(loseEvery)
+
+			var survived, refused atomic.Int64
+			for range rounds {
+				old := ownedLogins(t, m, "ann", 20)
+				anonymous := m.New() // one that is there, and becomes hers
+				require.NoError(t, visits.Set(anonymous, 1))
+				change, err := m.Commit(t.Context(), anonymous, sessions.BeforeResponse)
+				require.NoError(t, err)
+
+				var begun, done sync.WaitGroup
+				release := make(chan struct{})
+				toks := make(chan stores.Token, logins)
+				for i := range logins {
+					begun.Add(1)
+					done.Go(func() {
+						s := m.New()
+						if i == 0 {
+							if s, err = m.Load(t.Context(), change.Token); err != nil {
+								t.Error(err)
+							}
+						}
+						if err := s.SetOwner(t.Context(), "ann"); err != nil {
+							t.Error(err)
+						}
+						begun.Done()
+						<-release
+						time.Sleep(rand.N(8 * time.Millisecond))
+						change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+						if err == nil {
+							toks <- change.Token // ended before it was given out, or after
+						} else {
+							refused.Add(1)
+						}
+					})
+				}
+				begun.Wait()
+				close(release)
+				time.Sleep(rand.N(4 * time.Millisecond))
+				_, err = m.RevokeAll(t.Context(), "ann")
+				require.NoError(t, err)
+				after, err := ownedLogin(t.Context(), m, "ann", "after")
+				require.NoError(t, err)
+				done.Wait()
+				close(toks)
+
+				for _, tok := range old {
+					requireOut(t, m, tok)
+				}
+				for tok := range toks {
+					survived.Add(1)
+					requireOut(t, m, tok)
+				}
+				requireIn(t, m, after)
+				list, err := m.Sessions(t.Context(), "ann")
+				require.NoError(t, err)
+				require.Len(t, list, 1)
+				require.Equal(t, "after", list[0].Label)
+				_, err = m.RevokeAll(t.Context(), "ann")
+				require.NoError(t, err)
+			}
+			t.Logf("%d logins were refused, %d ended after they were answered; %d replies lost", refused.Load(), survived.Load(), proxy.Lost())
+			require.Positive(t, refused.Load(), "no login met the end")
+			if loseEvery > 0 {
+				require.Greater(t, proxy.Lost(), int64(20))
+			}
+			const left = `
+local n = 0
+for _, key in ipairs(redis.call('KEYS', '*')) do
+	if redis.call('TYPE', key).ok == 'string' and not string.find(key, ':epoch', 1, true) then
+		local mark = redis.call('GETRANGE', key, 0, 15)
+		if mark ~= string.rep('m', 16) and mark ~= string.rep('\0', 16) then
+			n = n + 1
+		end
+	end
+end
+return n`
+			n, err := direct.Eval(t.Context(), left, nil).Int()
+			require.NoError(t, err)
+			require.Zero(t, n, "records that nobody lists are left")
+		})
+	}
+}
+
+// With a cookie cache an ended session is out when its copy is no longer fresh.
+func TestLogOutEverywhereWithACookieCache(t *testing.T) {
+	const fresh = 500 * time.Millisecond
+	server := redistest.Single(t)
+	store, err := redisstore.New(redisClient(t, server.Addr))
+	require.NoError(t, err)
+	m := ownedManager(t, store, func(c *sessions.Config) { c.CookieCache = fresh })
+	toks := ownedLogins(t, m, "ann", 3)
+	list, err := m.Sessions(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Len(t, list, 3)
+
+	// Who logs in with a session that is read from a copy is still listed.
+	s, err := m.Load(t.Context(), toks[0])
+	require.NoError(t, err)
+	require.NoError(t, s.SetOwner(t.Context(), "ann"))
+	change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.NoError(t, err)
+	require.NotEmpty(t, change.Token.Payload)
+	toks[0] = change.Token
+
+	began := time.Now()
+	n, err := m.RevokeAll(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+	for _, tok := range toks {
+		// A change, and an ID without the copy, ask the server at once.
+		requireOut(t, m, stores.Token{ID: tok.ID})
+		if s, err := m.Load(t.Context(), tok); err == nil {
+			require.NoError(t, visits.Set(s, 1))
+			_, err = m.Commit(t.Context(), s, sessions.BeforeResponse)
+			require.ErrorIs(t, err, sessions.ErrEnded)
+		}
+	}
+	for _, tok := range toks {
+		redistest.Wait(t, "the copy is no longer fresh", func() bool {
+			_, err := m.Load(t.Context(), tok)
+			return err != nil
+		})
+		require.Less(t, time.Since(began), fresh+5*time.Second)
+		requireOut(t, m, tok)
+	}
+}
