@@ -156,7 +156,8 @@ func (s *Session) job() *job {
 	s.shared = true // the commit reads s.values outside the lock
 	j := &job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
 	if !s.held.exists() && len(s.values)+len(s.edits) > 0 {
-		j.id = s.id()
+		s.begin()
+		j.id, j.began = s.id(), s.began
 	}
 	return j
 }

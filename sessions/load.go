@@ -16,12 +16,16 @@ import (
 // has but that does not open.
 func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) {
 	started := m.clock()
-	s := &Session{m: m, shared: true}
-	if err := m.load(ctx, tok, &s.first); err != nil {
+	loaded := new(struct { // one allocation
+		session Session
+		held    held
+	})
+	if err := m.load(ctx, tok, &loaded.held); err != nil {
 		m.loadFailed(ctx, tok, started, err)
 		return nil, err
 	}
-	s.held, s.values = &s.first, s.first.values
+	s := &loaded.session
+	s.m, s.held, s.values, s.shared = m, &loaded.held, loaded.held.values, true
 	m.emit(ctx, evLoaded, tok.ID, started, Event{})
 	return s, nil
 }

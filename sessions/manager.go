@@ -155,7 +155,7 @@ func checkSealing(info stores.Info, c Config) error {
 
 // New returns a new session. Nothing is stored until it is committed with a
 // value in it.
-func (m *Manager) New() *Session { return &Session{m: m, began: now()} }
+func (m *Manager) New() *Session { return &Session{m: m} }
 
 // Token returns the token of a session that the store has, as the client should
 // hold it, and for how long (see [Change.MaxAge]). It is for a transport that

@@ -29,9 +29,8 @@ type Session struct {
 
 	mu     sync.Mutex
 	held   *held     // what the store has; nil for a new session
-	first  held      // where held is at first: one allocation for both
 	next   stores.ID // the ID from the next commit on; zero to keep held's
-	began  time.Time // of a new session
+	began  time.Time // of a new session; zero until it matters
 	values values    // held.values with the log applied
 	shared bool      // values is held.values itself: copy before a change
 	log    []logged
@@ -91,6 +90,13 @@ func (h *held) vals() values {
 // clientHeld tells whether the record is in the client's token: a record on a
 // server always has a revision.
 func (h *held) clientHeld() bool { return h.rev == "" }
+
+// begin gives a new session the time of its creation. It needs s.mu.
+func (s *Session) begin() {
+	if s.began.IsZero() {
+		s.began = now()
+	}
+}
 
 // usable tells whether s is a loaded session.
 func (s *Session) usable() bool { return s != nil && s.m != nil }
@@ -170,7 +176,7 @@ func (s *Session) Destroy() {
 	}
 	s.held = nil
 	s.next = stores.ID{}
-	s.began = now()
+	s.began = time.Time{}
 	s.values, s.shared, s.log, s.edits = nil, false, nil, nil
 	s.gone, s.unsure = false, nil
 	s.lives++
@@ -202,6 +208,7 @@ func (s *Session) Metadata() Metadata {
 	defer s.mu.Unlock()
 	authenticated := edited(s.held.metadata(), s.edits).Authenticated
 	if !s.held.exists() {
+		s.begin()
 		deadline := s.m.expiry.deadline(s.began)
 		return Metadata{Created: s.began, Deadline: deadline, Expires: s.m.expiry.expires(s.began, deadline), Authenticated: authenticated}
 	}

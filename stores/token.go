@@ -19,6 +19,15 @@ const (
 // unused bits are set; without it several texts would mean one token.
 var encoding = base64.RawURLEncoding.Strict()
 
+// Made once: what anybody can send a million times must cost little to refuse.
+var (
+	errHeadLength   = fmt.Errorf("%w: the ID has neither %d nor %d characters", ErrMalformed, idChars, signedChars)
+	errHeadText     = fmt.Errorf("%w: the ID is not base64url", ErrMalformed)
+	errEmptyPayload = fmt.Errorf("%w: empty payload", ErrMalformed)
+	errPayloadText  = fmt.Errorf("%w: the payload is not base64url", ErrMalformed)
+	errLineEnd      = fmt.Errorf("%w: line end", ErrMalformed)
+)
+
 // Token is what the client sends: the ID and, where the record or a copy of it
 // travels in the cookie, a payload.
 //
@@ -56,20 +65,20 @@ type Token struct {
 func ParseToken(value string) (tok Token, mac []byte, err error) {
 	head, payload, dot := strings.Cut(value, ".")
 	if dot && payload == "" {
-		return Token{}, nil, fmt.Errorf("%w: empty payload", ErrMalformed)
+		return Token{}, nil, errEmptyPayload
 	}
 	// Go's base64 decoder skips line ends; no other foreign character passes
 	// DecodePayload.
 	if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
-		return Token{}, nil, fmt.Errorf("%w: line end in a token", ErrMalformed)
+		return Token{}, nil, errLineEnd
 	}
 	if len(head) != idChars && len(head) != signedChars {
-		return Token{}, nil, fmt.Errorf("%w: the ID has %d characters", ErrMalformed, len(head))
+		return Token{}, nil, errHeadLength
 	}
 	var buf [idSize + MACSize]byte
 	n, err := encoding.Decode(buf[:], []byte(head))
 	if err != nil {
-		return Token{}, nil, fmt.Errorf("%w: the ID is not base64url", ErrMalformed)
+		return Token{}, nil, errHeadText
 	}
 	id, secret := newID()
 	copy(secret[:], buf[:])
@@ -84,11 +93,11 @@ func ParseToken(value string) (tok Token, mac []byte, err error) {
 // is not the one spelling of any.
 func (t Token) DecodePayload() ([]byte, error) {
 	if strings.IndexByte(t.Payload, '\n') >= 0 || strings.IndexByte(t.Payload, '\r') >= 0 {
-		return nil, fmt.Errorf("%w: line end in a payload", ErrMalformed)
+		return nil, errLineEnd
 	}
 	data, err := encoding.DecodeString(t.Payload)
 	if err != nil || len(data) == 0 {
-		return nil, fmt.Errorf("%w: the payload is not base64url", ErrMalformed)
+		return nil, errPayloadText
 	}
 	return data, nil
 }
