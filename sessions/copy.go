@@ -72,8 +72,7 @@ func (m *Manager) same(_ context.Context, j *job) (*held, error) { return j.held
 // alive, for a handler that commits midway to be sure.
 func (m *Manager) confirm(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
-	h := new(held)
-	err := m.loadRecord(ctx, j.held.token, h)
+	h, err := m.loadRecord(ctx, j.held.token)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		return h, ErrEnded
 	}

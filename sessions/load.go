@@ -16,18 +16,13 @@ import (
 // has but that does not open.
 func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) {
 	started := m.clock()
-	loaded := new(struct { // one allocation
-		session Session
-		held    held
-	})
-	if err := m.load(ctx, tok, &loaded.held); err != nil {
+	h, err := m.load(ctx, tok)
+	if err != nil {
 		m.loadFailed(ctx, tok, started, err)
 		return nil, err
 	}
-	s := &loaded.session
-	s.m, s.held, s.values, s.shared = m, &loaded.held, loaded.held.values, true
 	m.emit(ctx, evLoaded, tok.ID, started, Event{})
-	return s, nil
+	return &Session{m: m, held: h, values: h.values, shared: true}, nil
 }
 
 func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time.Time, err error) {
@@ -39,58 +34,59 @@ func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time
 	}
 }
 
-// load reads the session that tok names into h.
-func (m *Manager) load(ctx context.Context, tok stores.Token, h *held) error {
+func (m *Manager) load(ctx context.Context, tok stores.Token) (*held, error) {
 	copied, ok := m.openCopy(tok)
 	if ok && fresh(copied, m.cache) {
-		*h = *copied
-		return nil
+		return copied, nil
 	}
-	err := m.loadRecord(ctx, tok, h)
+	h, err := m.loadRecord(ctx, tok)
 	if ok && errors.Is(err, stores.ErrUnavailable) && fresh(copied, m.fallback) {
 		m.emit(ctx, evStoreError, tok.ID, time.Time{}, Event{Err: err})
-		*h = *copied
-		return nil
+		return copied, nil
 	}
-	return err
+	return h, err
 }
 
-// loadRecord asks the store, and reads what it has into h.
-func (m *Manager) loadRecord(ctx context.Context, tok stores.Token, h *held) error {
+// loadRecord asks the store.
+func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (*held, error) {
 	asked := now()
 	tok = m.token(tok)
 	rec, err := m.store.Load(ctx, tok)
 	switch {
 	case err == nil:
 	case errors.Is(err, stores.ErrNotFound):
-		return rejected(Unknown, nil)
+		return nil, rejected(Unknown, nil)
 	case errors.Is(err, stores.ErrMalformed):
-		return rejected(Malformed, err)
+		return nil, rejected(Malformed, err)
 	case errors.Is(err, stores.ErrTampered):
-		return rejected(Tampered, err)
+		return nil, rejected(Tampered, err)
 	default:
-		return err
+		return nil, err
 	}
-	h.token, h.rev, h.expires, h.stale, h.asked, h.sent = tok, rec.Revision, rec.Expires, rec.Stale, asked, tok.Payload
+	client := rec.Revision == "" // see held.clientHeld
 	domain := m.bindings.server
-	if h.clientHeld() {
+	if client {
 		domain = m.bindings.client
 	}
-	if h.bound, err = m.sealer(tok.ID, domain); err != nil {
-		return err
+	enc, err := m.sealer(tok.ID, domain)
+	if err != nil {
+		return nil, err
 	}
-	env, retired, err := m.open(h.bound, rec.Data)
+	env, retired, err := m.open(enc, rec.Data)
 	switch {
-	case err != nil && h.clientHeld():
+	case err != nil && client:
 		// The client chose these bytes. That they do not open says nothing
 		// but that we did not seal them for this ID.
-		return rejected(Tampered, err)
+		return nil, rejected(Tampered, err)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	h.meta, h.values = env.Metadata, env.Values
-	h.stale = h.stale || retired || m.misfiled(h.meta)
-	if !h.clientHeld() {
+	h := &held{
+		token: tok, rev: rec.Revision, expires: rec.Expires, bound: enc,
+		asked: asked, sent: tok.Payload, meta: env.Metadata, values: env.Values,
+		stale: rec.Stale || retired || m.misfiled(env.Metadata),
+	}
+	if !client {
 		h.token.Payload = "" // at most a copy: the record is on the server
 	}
 	moment := asked
@@ -98,7 +94,7 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token, h *held) err
 		moment = now() // it may have ended while the store was asked
 	}
 	if !m.expiry.live(h, moment) {
-		return rejected(Expired, nil)
+		return nil, rejected(Expired, nil)
 	}
-	return nil
+	return h, nil
 }

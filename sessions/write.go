@@ -302,8 +302,7 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 		}
 	}
 	tok.Payload = "" // a hybrid store has moved the record to the server
-	newer := new(held)
-	err := r.m.loadRecord(ctx, tok, newer)
+	newer, err := r.m.loadRecord(ctx, tok)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
 		return nil, nil, ErrEnded
 	}
