@@ -46,6 +46,7 @@ type shard struct {
 	pages    [][]entry
 	peak     int    // the most entries that index had since it was built
 	next     uint32 // where the sweep goes on
+	changes  uint64 // how often an entry was written or moved
 	earliest int64  // no entry expires before this; it may be too early, never too late
 }
 
@@ -159,30 +160,52 @@ func (sh *shard) sweep(now int64) {
 	}
 }
 
-// removeExpired removes every expired entry and tells whether there was one. It
-// goes through the shard only when there can be one.
-func (sh *shard) removeExpired(now int64) (removed bool) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.earliest > now {
-		return false
-	}
-	sh.earliest = math.MaxInt64
-	for i := uint32(0); int(i) < len(sh.index); {
-		if e := sh.at(i); e.expires > now {
-			sh.earliest = min(sh.earliest, e.expires)
-			i++
-			continue
+// reclaimSteps is how many entries a full store looks at under one lock: some
+// tens of microseconds, so that no reader waits for longer.
+const reclaimSteps = 512
+
+// removeExpired looks for expired entries, step by step, until a step has
+// removed some, and tells whether it has. It goes through the shard only when
+// there can be one.
+func (sh *shard) removeExpired(now int64) bool {
+	var changes uint64
+	next, earliest := uint32(0), int64(math.MaxInt64)
+	for {
+		sh.mu.Lock()
+		if next == 0 {
+			if sh.earliest > now {
+				sh.mu.Unlock()
+				return false
+			}
+			changes = sh.changes
 		}
-		sh.remove(i)
-		removed = true
+		removed := false
+		for i := next; i < next+reclaimSteps && int(i) < len(sh.index); {
+			if e := sh.at(i); e.expires > now {
+				earliest = min(earliest, e.expires)
+				i++
+				continue
+			}
+			sh.remove(i)
+			removed = true
+		}
+		next += reclaimSteps
+		end := int(next) >= len(sh.index)
+		// What was seen is the truth only if nothing moved meanwhile.
+		if end && !removed && changes == sh.changes {
+			sh.earliest = earliest
+		}
+		sh.mu.Unlock()
+		if removed || end {
+			return removed
+		}
 	}
-	return removed
 }
 
 // set writes fresh over e.
 func (sh *shard) set(e *entry, fresh entry) {
 	*e = fresh
+	sh.changes++
 	sh.earliest = min(sh.earliest, fresh.expires)
 }
 
@@ -200,6 +223,7 @@ func (sh *shard) add(fresh entry) {
 // remove takes the entry at i out, moves the last one into its place, and gives
 // the place under the limit back.
 func (sh *shard) remove(i uint32) {
+	sh.changes++
 	last := uint32(len(sh.index) - 1)
 	e, l := sh.at(i), sh.at(last)
 	delete(sh.index, e.key)
