@@ -312,6 +312,31 @@ func TestOwnerKeysRotate(t *testing.T) {
 	require.Zero(t, store.Len())
 }
 
+func TestOwnersOfAnotherApplicationAreOthers(t *testing.T) {
+	store := newMemory(t)
+	keys := []encrypt.Key{encrypt.GenerateKey()}
+	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
+	require.NoError(t, err)
+	in := func(audience string) *ownersOf {
+		return newOwnersOf(t, store, func(c *sessions.Config) { c.Owners, c.Encryptor, c.Audience = keys, enc, audience })
+	}
+	tok := in("shop").login("ann", "phone")
+	require.Empty(t, in("mail").labels("ann"))
+	n, err := in("mail").m.RevokeAll(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Zero(t, n)
+	in("shop").load(tok)
+}
+
+func TestAZeroSessionDoesNotPanic(t *testing.T) {
+	var s sessions.Session
+	require.ErrorIs(t, sessions.Key[int]("n").Set(&s, 1), sessions.ErrNotLoaded)
+	require.ErrorIs(t, s.SetOwner(t.Context(), "ann"), sessions.ErrNotLoaded)
+	require.ErrorIs(t, s.Regenerate(), sessions.ErrNotLoaded)
+	require.Zero(t, s.Metadata())
+	s.Destroy()
+}
+
 func TestMostSessionsOfAnOwner(t *testing.T) {
 	o := newOwnersOf(t, newMemory(t), func(c *sessions.Config) { c.MaxSessionsPerOwner = 2 })
 	o.login("ann", "1")

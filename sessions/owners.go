@@ -56,7 +56,7 @@ func newOwners(store stores.Store, c Config) (*owners, error) {
 	return &owners{
 		index: index, mac: mac,
 		label: bindingPrefix(labelDomain, c.Audience, c.Name),
-		scope: binary.AppendUvarint(nil, uint64(len(c.Audience))),
+		scope: append(binary.AppendUvarint(nil, uint64(len(c.Audience))), c.Audience...),
 		most:  c.MaxSessionsPerOwner, evict: c.EndOldest,
 	}, nil
 }
