@@ -77,6 +77,9 @@ func (m *Middleware) Manager() *sessions.Manager { return m.manager }
 // Handler returns next with sessions. The request that next is given reaches its
 // session by [sessions.Load] and [sessions.FromContext].
 //
+// A handler that hijacks the connection writes its headers itself and must pass
+// on the Set-Cookie lines in w.Header(); call [sessions.Commit] first.
+//
 // A request that comes through the same Middleware twice is handled by the outer
 // one, if no other Middleware is between. Two Middlewares, one in the other, need different cookie names;
 // sessions.Load then gives the inner one's session.

@@ -155,7 +155,10 @@ func WithCookieDomain(domain string) Option {
 }
 
 // WithSameSite sets when other sites' requests carry the cookie: the default
-// [http.SameSiteLaxMode] on top-level navigation, Strict never, None always.
+// [http.SameSiteLaxMode] on top-level navigation, Strict never, None always. With
+// Strict a user who follows a link from another site arrives without the cookie;
+// if that page writes its new session, the new cookie takes the place of the
+// user's.
 func WithSameSite(mode http.SameSite) Option {
 	return func(c *config) { c.sameSite = mode }
 }
