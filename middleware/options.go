@@ -93,7 +93,9 @@ func WithTouchInterval(d time.Duration) Option {
 
 // WithOwners lets sessions have owners ([sessions.Session.SetOwner]), whose
 // sessions can be listed and ended. It needs a store on a server. Owners are
-// filed under hashes that are keyed with the first key, and found under all.
+// filed under hashes that are keyed with the first key, and found under all. To
+// change keys, add the new one at the end on every machine first, and only then
+// move it to the front: a machine that does not have it finds nothing under it.
 func WithOwners(keys ...encrypt.Key) Option {
 	return func(c *config) { c.sessions.Owners = keys }
 }
