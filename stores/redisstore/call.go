@@ -6,20 +6,47 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/bulla-go/bulla/stores"
 )
 
-type result[T any] struct {
-	value    T
-	err      error
-	panicked any
+// call runs f within s's time limit. f must not use what belongs to the caller:
+// where the client may wait on after its context has ended, f runs apart, and may
+// outlast this call.
+func call[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
+	if s.direct {
+		return within(ctx, s.timeout, f)
+	}
+	return within(ctx, s.timeout, func(ctx context.Context) (T, error) { return apart(ctx, s.workers, f) })
 }
 
-// call runs f within the limit. f runs in a goroutine of its own, because the
-// client may wait on after its context has ended; f must not use what belongs
-// to the caller. An error is that of ctx if ctx has ended, and otherwise wraps
+// eval runs a script on one key.
+func (s *Store) eval(ctx context.Context, script *redis.Script, name string, args ...any) (*redis.Cmd, error) {
+	run := func(ctx context.Context) (*redis.Cmd, error) {
+		cmd := script.Run(ctx, s.client, []string{name}, args...)
+		return cmd, cmd.Err()
+	}
+	if s.async == nil {
+		return call(ctx, s, run)
+	}
+	// Here the wait ends with its context, so that the goroutine that has the
+	// request can do it.
+	return within(ctx, s.timeout, func(ctx context.Context) (*redis.Cmd, error) {
+		cmd := redis.NewCmd(ctx, append([]any{"evalsha", script.Hash(), 1, name}, args...)...)
+		cmd.SetFirstKeyPos(3)
+		err := s.async.Submit(ctx, cmd).WaitContext(ctx)
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			return apart(ctx, s.workers, run)
+		}
+		return cmd, err
+	})
+}
+
+// within gives f a context that ends with ctx, and no later than the limit. An
+// error is that of ctx if ctx has ended, and otherwise wraps
 // [stores.ErrUnavailable] and its cause.
-func call[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+func within[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	if err := ended(ctx); err != nil {
 		return none, err
@@ -27,40 +54,20 @@ func call[T any](ctx context.Context, limit time.Duration, f func(context.Contex
 	inner, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
-	done := make(chan result[T], 1)
-	go func() {
-		var r result[T]
-		// The client may have hooks that panic. In a goroutine that would end
-		// the process; in the caller's, net/http ends the request.
-		defer func() {
-			r.panicked = recover()
-			done <- r
-		}()
-		r.value, r.err = f(inner)
-	}()
-
-	var r result[T]
-	select {
-	case r = <-done:
-	case <-inner.Done():
-		r.err = inner.Err()
-	}
-	switch {
-	case r.panicked != nil:
-		panic(r.panicked)
-	case r.err == nil:
-		return r.value, nil
+	value, err := f(inner)
+	if err == nil {
+		return value, nil
 	}
 	if err := ended(ctx); err != nil {
 		return none, err
 	}
 	if ended(inner) != nil {
-		if !errors.Is(r.err, context.DeadlineExceeded) {
-			r.err = fmt.Errorf("%w: %w", context.DeadlineExceeded, r.err)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 		}
-		return none, fmt.Errorf("%w: redis did not answer within %v: %w", stores.ErrUnavailable, limit, r.err)
+		return none, fmt.Errorf("%w: redis did not answer within %v: %w", stores.ErrUnavailable, limit, err)
 	}
-	return none, fmt.Errorf("%w: redis: %w", stores.ErrUnavailable, r.err)
+	return none, fmt.Errorf("%w: redis: %w", stores.ErrUnavailable, err)
 }
 
 // ended returns ctx's own error if it has ended. A connection's deadline, which

@@ -73,10 +73,22 @@
 // left.
 //
 // The store has a time limit of its own for each call (see [WithTimeout]).
-// go-redis by itself waits up to 5 seconds for each of 4 attempts, does not stop
-// when a context ends unless ContextTimeoutEnabled is set, and never does when it
-// pipelines automatically; so each call runs in a goroutine of its own, which may
-// outlive the call until the client gives up.
+// go-redis by itself waits up to 5 seconds for each of 4 attempts, and does not
+// stop when a context ends unless it is told to. What a call costs depends on the
+// client, so choose it well:
+//
+//   - A [redis.Client] with ContextTimeoutEnabled is the best choice. It stops at
+//     the time limit and at the deadline of the call's context, so the store
+//     calls it in the caller's own goroutine. A context that is cancelled before
+//     its deadline, because a browser went away, is noticed when the reply comes
+//     or the time limit is over, and not while the server is silent.
+//   - [redis.Client.AsyncAutoPipeline] is for many requests at once: they share
+//     round trips. The store can leave such a call behind at any moment.
+//   - With every other client (contexts not enabled, a Cluster, an AutoPipeline
+//     that blocks) calls run in goroutines apart, which a call can leave behind at
+//     any moment; they go on until the client gives up. Handing a call over and
+//     back can cost as much CPU time as the call itself. The goroutines are used
+//     again, and end within a second or two when there is nothing to do.
 //
 // # Replicas and eviction
 //

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -293,6 +294,34 @@ func TestFrozenServer(t *testing.T) {
 			other := newToken()
 			save(t, store, other, "another", save(t, store, other, "new", ""))
 			requireData(t, store, other, "another")
+		})
+	}
+}
+
+// Calls that wait for a connection have the same limit.
+func TestFrozenServerBusyPool(t *testing.T) {
+	const limit = 150 * time.Millisecond
+	server := redistest.Single(t)
+	for name, contexts := range map[string]bool{"plain": false, "contexts enabled": true} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, &redis.Options{Addr: server.Addr, PoolSize: 1, ContextTimeoutEnabled: contexts})
+			store := newStore(t, client, redisstore.WithTimeout(limit))
+			tok := newToken()
+			save(t, store, tok, "data", "")
+			server.Freeze()
+			defer server.Thaw()
+			began := time.Now()
+			var running sync.WaitGroup
+			for range 10 {
+				running.Go(func() {
+					_, err := store.Load(context.Background(), tok)
+					if !errors.Is(err, stores.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+						t.Error(err)
+					}
+				})
+			}
+			running.Wait()
+			require.Less(t, time.Since(began), 10*limit)
 		})
 	}
 }

@@ -103,7 +103,7 @@ func (s *Store) AddEntry(ctx context.Context, owner stores.OwnerKey, e stores.En
 // one for every 500 entries in it.
 func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.Entry, error) {
 	name, _ := s.ownerNames(owner)
-	reply, err := call(ctx, s.timeout, func(ctx context.Context) ([]string, error) {
+	reply, err := call(ctx, s, func(ctx context.Context) ([]string, error) {
 		return entriesScript.Run(ctx, s.client, []string{name}).StringSlice()
 	})
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Store) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys ...
 			}
 		})
 		if err == nil {
-			_, err = call(ctx, s.timeout, func(ctx context.Context) (int64, error) {
+			_, err = call(ctx, s, func(ctx context.Context) (int64, error) {
 				return s.client.HDel(ctx, name, fields...).Result()
 			})
 		}
@@ -181,7 +181,7 @@ func (s *Store) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys ...
 // Epoch implements [stores.OwnerIndex]. It is one round trip.
 func (s *Store) Epoch(ctx context.Context, owner stores.OwnerKey) (string, error) {
 	_, name := s.ownerNames(owner)
-	epoch, err := call(ctx, s.timeout, func(ctx context.Context) (string, error) {
+	epoch, err := call(ctx, s, func(ctx context.Context) (string, error) {
 		return epochScript.Run(ctx, s.client, []string{name}).Text()
 	})
 	if errors.Is(err, redis.Nil) {
@@ -199,7 +199,7 @@ func (s *Store) NewEpoch(ctx context.Context, owner stores.OwnerKey) error {
 // pipeline sends what fill queues in one round trip for each node. It fails if
 // one of the commands does.
 func (s *Store) pipeline(ctx context.Context, fill func(context.Context, redis.Pipeliner)) ([]redis.Cmder, error) {
-	return call(ctx, s.timeout, func(ctx context.Context) ([]redis.Cmder, error) {
+	return call(ctx, s, func(ctx context.Context) ([]redis.Cmder, error) {
 		return s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			fill(ctx, p)
 			return nil

@@ -20,6 +20,11 @@ type Store struct {
 	client  redis.UniversalClient
 	name    func(stores.Key) string
 	timeout time.Duration
+
+	// How calls are made; see doc.go, Time.
+	direct  bool                 // the client ends its calls with their contexts
+	async   *redis.AutoPipeliner // the client, if its calls can be waited for
+	workers *workers             // for all other calls
 }
 
 var (
@@ -49,7 +54,16 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: client, name: name, timeout: o.timeout}, nil
+	s := &Store{client: client, name: name, timeout: o.timeout, workers: newWorkers()}
+	switch c := client.(type) {
+	case *redis.Client:
+		s.direct = c.Options().ContextTimeoutEnabled
+	case *redis.AutoPipeliner:
+		if !c.IsBlocking() {
+			s.async = c
+		}
+	}
+	return s, nil
 }
 
 // Describe implements [stores.Describer].
@@ -58,17 +72,16 @@ func (s *Store) Describe() stores.Info { return stores.Info{Name: "redis"} }
 // Load implements [stores.Store].
 func (s *Store) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
 	name := s.name(tok.ID.Key())
-	reply, err := call(ctx, s.timeout, func(ctx context.Context) ([]any, error) {
-		return loadScript.Run(ctx, s.client, []string{name}).Slice()
-	})
+	cmd, err := s.eval(ctx, loadScript, name)
 	if errors.Is(err, redis.Nil) {
 		return stores.Record{}, stores.ErrNotFound
 	}
 	if err != nil {
 		return stores.Record{}, err
 	}
-	if len(reply) != 2 {
-		return stores.Record{}, unexpected(reply)
+	reply, err := cmd.Slice()
+	if err != nil || len(reply) != 2 {
+		return stores.Record{}, unexpected(cmd.Val())
 	}
 	value, isString := reply[0].(string)
 	ends, isInt := reply[1].(int64)
@@ -121,7 +134,7 @@ func (s *Store) Delete(ctx context.Context, tok stores.Token, rev stores.Revisio
 		remember := max(2*s.timeout.Milliseconds(), 1)
 		return s.run(ctx, deleteScript, name, string(rev), newMark(), remember)
 	}
-	_, err := call(ctx, s.timeout, func(ctx context.Context) (int64, error) {
+	_, err := call(ctx, s, func(ctx context.Context) (int64, error) {
 		return s.client.Del(ctx, name).Result()
 	})
 	return err
@@ -129,11 +142,13 @@ func (s *Store) Delete(ctx context.Context, tok stores.Token, rev stores.Revisio
 
 // run runs a script that writes.
 func (s *Store) run(ctx context.Context, script *redis.Script, name string, args ...any) error {
-	answer, err := call(ctx, s.timeout, func(ctx context.Context) (string, error) {
-		return script.Run(ctx, s.client, []string{name}, args...).Text()
-	})
+	cmd, err := s.eval(ctx, script, name, args...)
 	if err != nil {
 		return err
+	}
+	answer, err := cmd.Text()
+	if err != nil {
+		return unexpected(cmd.Val())
 	}
 	return verdict(answer, name)
 }
