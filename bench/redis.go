@@ -69,11 +69,15 @@ type traffic struct {
 // them, round trips as it writes to the connection. A command, a script or a
 // pipeline of a few hundred bytes is one write, and its reply is awaited before
 // the connection is used again.
-func (s *redisServer) client() (*redis.Client, *traffic) {
+//
+// contexts says whether the client ends a call with its context, which go-redis
+// does only when told to.
+func (s *redisServer) client(contexts bool) (*redis.Client, *traffic) {
 	t := new(traffic)
 	c := redis.NewClient(&redis.Options{
-		Addr:     s.addr,
-		PoolSize: 32, // one for each of the clients at once
+		Addr:                  s.addr,
+		PoolSize:              32, // one for each of the clients at once
+		ContextTimeoutEnabled: contexts,
 		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 			return countedConn{conn, t}, err
@@ -126,6 +130,8 @@ func (s *redisServer) cpu(c *redis.Client) time.Duration {
 type redisContender struct {
 	name string
 	open func(fields []field, client *redis.Client) *site
+
+	ignoresContexts bool // the client does, as go-redis's does by default
 }
 
 func bullaRedis(options ...middleware.Option) func([]field, *redis.Client) *site {
@@ -134,10 +140,11 @@ func bullaRedis(options ...middleware.Option) func([]field, *redis.Client) *site
 	}
 }
 
-// bullaAutoPipeline gives the store go-redis's own pipelining client.
+// bullaAutoPipeline gives the store go-redis's own pipelining client, in the form
+// that can be waited for.
 func bullaAutoPipeline(options ...middleware.Option) func([]field, *redis.Client) *site {
 	return func(fields []field, client *redis.Client) *site {
-		return bullaSite(fields, must(redisstore.New(must(client.AutoPipeline()))), options...)
+		return bullaSite(fields, must(redisstore.New(must(client.AsyncAutoPipeline()))), options...)
 	}
 }
 

@@ -14,6 +14,7 @@ const (
 	redisSealed   = "Bulla, Redis, sealed"
 	redisPlain    = "Bulla, Redis, not encrypted"
 	redisCached   = "Bulla, Redis, cookie cache"
+	redisIgnores  = "Bulla, Redis, sealed, client ignores contexts"
 	redisPipeline = "Bulla, Redis, sealed, auto-pipelining"
 	redisDue      = "Bulla, Redis, sealed, a touch each time"
 	redisGob      = "scs, Redis, gob"
@@ -42,19 +43,20 @@ func redisScenarios() []redisScenario {
 			return append(more, options...)
 		}
 		list := []redisContender{
-			{redisSealed, bullaRedis(with(withEncryption())...)},
-			{redisPlain, bullaRedis(with(middleware.WithoutEncryption())...)},
-			{redisCached, bullaRedis(with(withEncryption(), cache)...)},
-			{redisGob, scsRedis(nil, idle)},
-			{redisJSON, scsRedis(scsJSON{}, idle)},
+			{name: redisSealed, open: bullaRedis(with(withEncryption())...)},
+			{name: redisPlain, open: bullaRedis(with(middleware.WithoutEncryption())...)},
+			{name: redisCached, open: bullaRedis(with(withEncryption(), cache)...)},
+			{name: redisIgnores, open: bullaRedis(with(withEncryption())...), ignoresContexts: true},
+			{name: redisGob, open: scsRedis(nil, idle)},
+			{name: redisJSON, open: scsRedis(scsJSON{}, idle)},
 		}
 		if rolls {
 			due := bullaRedis(with(withEncryption(), middleware.WithTouchInterval(0))...)
-			list = append(list, redisContender{redisDue, due})
+			list = append(list, redisContender{name: redisDue, open: due})
 		}
 		return list
 	}
-	many := append(contenders(false), redisContender{redisPipeline, bullaAutoPipeline(withEncryption())})
+	many := append(contenders(false), redisContender{name: redisPipeline, open: bullaAutoPipeline(withEncryption())})
 	return []redisScenario{
 		{scenario{name: "Redis read, 200 B", size: small, handler: read}, contenders(false)},
 		{scenario{name: "Redis change, 200 B", size: small, handler: change}, contenders(false)},
@@ -78,7 +80,7 @@ func (sc redisScenario) run(e effort, server *redisServer) ([]redisRow, error) {
 	var clients []*redis.Client
 	var counts []*traffic
 	for _, c := range sc.contenders {
-		client, count := server.client()
+		client, count := server.client(!c.ignoresContexts)
 		defer client.Close()
 		open := func(fields []field) *site { return c.open(fields, client) }
 		if err := prove(c.name, open, fields); err != nil {
