@@ -203,10 +203,10 @@ func (m *Manager) plan(j *job, phase Phase) writer {
 		return (*Manager).refresh
 	case j.held.copied && phase == Midway:
 		return (*Manager).confirm
-	case !j.held.copied && fresh(j.held, m.cache):
-		// Later nobody could use the copy, and its cookie might replace that
-		// of a login while the handler was at work.
+	case m.cache > 0 && !j.held.copied && fresh(j.held, copySlack):
 		return (*Manager).same
+	case m.cache > 0 && !j.held.copied:
+		return (*Manager).renew
 	}
 	return nil
 }

@@ -65,8 +65,26 @@ func (m *Manager) addCopy(old *held) *held {
 	return h
 }
 
+// copySlack is how long after the server was asked a response may still begin
+// with a copy of what was read. A later one asks again: the user may have logged
+// out and in while the handler was at work, and the copy's cookie would replace
+// the new login's.
+const copySlack = 100 * time.Millisecond
+
 // same writes nothing: the client lacks a copy of what was read.
 func (m *Manager) same(_ context.Context, j *job) (*held, error) { return j.held, nil }
+
+// renew asks the server again for a session that was read a while ago, to give
+// the client a copy. It is best effort: where the server fails, there is none.
+func (m *Manager) renew(ctx context.Context, j *job) (*held, error) {
+	h, err := m.confirm(ctx, j)
+	if err == nil || errors.Is(err, ErrEnded) {
+		return h, err
+	}
+	unchanged := *j.held
+	unchanged.copied, unchanged.token.Payload = true, unchanged.sent
+	return &unchanged, nil
+}
 
 // confirm asks the server whether a session that was read from a copy is still
 // alive, for a handler that commits midway to be sure.
