@@ -33,10 +33,12 @@ func (s *Store) eval(ctx context.Context, script *redis.Script, name string, arg
 	// Here the wait ends with its context, so that the goroutine that has the
 	// request can do it.
 	return within(ctx, s.timeout, func(ctx context.Context) (*redis.Cmd, error) {
-		cmd := redis.NewCmd(ctx, append([]any{"evalsha", script.Hash(), 1, name}, args...)...)
-		cmd.SetFirstKeyPos(3)
+		all := make([]any, 0, 8)
+		all = append(append(all, "evalsha", script.Hash(), 1, name), args...)
+		cmd := redis.NewCmd(ctx, all...)
+		cmd.SetFirstKeyPos(3) // where a Cluster finds the key
 		err := s.async.Submit(ctx, cmd).WaitContext(ctx)
-		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 			return apart(ctx, s.workers, run)
 		}
 		return cmd, err

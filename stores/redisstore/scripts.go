@@ -58,7 +58,7 @@ local expected, own, data, ends = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not gone and (mark == own or string.find(string.sub(head, 17), string.sub(own, 1, 8), 1, true)) then
 	return 'ok' -- carried out before, and its reply lost
 end
-local older = string.rep('\0', 56)
+local older
 if expected ~= '' then
 	if gone then
 		return 'gone'
@@ -67,7 +67,9 @@ if expected ~= '' then
 		return 'changed'
 	end
 	older = string.sub(mark, 1, 8) .. string.sub(head, 17, 64)
-elseif not gone then
+elseif gone then
+	older = string.rep('\0', 56)
+else
 	return 'exists'
 end
 redis.call('SET', KEYS[1], own .. older .. data, 'PXAT', ends)
