@@ -57,6 +57,9 @@ func New(store stores.Store, options ...Option) (*Middleware, error) {
 			return nil, fmt.Errorf("middleware: %w: WithSignedIDs: %w", sessions.ErrConfig, err)
 		}
 	}
+	if c.owned && len(c.sessions.Owners) == 0 {
+		return nil, fmt.Errorf("middleware: %w: WithOwners: no keys; give it at least one, from encrypt.GenerateKey", sessions.ErrConfig)
+	}
 	if c.touch != nil {
 		if c.sessions.TouchInterval = *c.touch; *c.touch == 0 {
 			c.sessions.TouchInterval = sessions.EveryResponse

@@ -29,6 +29,7 @@ type config struct {
 	partitioned   bool
 	insecureHTTP  bool
 	scriptAccess  bool
+	owned         bool
 	signed        bool
 	signingKeys   []encrypt.Key
 	errorHandler  func(http.ResponseWriter, *http.Request, error)
@@ -97,7 +98,7 @@ func WithTouchInterval(d time.Duration) Option {
 // change keys, add the new one at the end on every machine first, and only then
 // move it to the front: a machine that does not have it finds nothing under it.
 func WithOwners(keys ...encrypt.Key) Option {
-	return func(c *config) { c.sessions.Owners = keys }
+	return func(c *config) { c.owned, c.sessions.Owners = true, keys }
 }
 
 // WithMaxSessionsPerOwner limits how many sessions an owner has. A login over

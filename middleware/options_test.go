@@ -91,6 +91,8 @@ func TestInvalidOptions(t *testing.T) {
 		{"cap over fixed lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithMaxLifetime(2 * day)}, "WithMaxLifetime", "leave one of them out"},
 		{"cap under rolling lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithMaxLifetime(time.Hour)}, "WithMaxLifetime", "lengthen the first"},
 
+		{"store of a failed constructor", (*memstore.Store)(nil), nil, "store", "check the error"},
+		{"owners without keys", mem, opts{middleware.WithOwners()}, "WithOwners", "give it at least one"},
 		{"signed IDs without keys", mem, opts{middleware.WithSignedIDs()}, "WithSignedIDs", "give at least one"},
 		{"signed IDs with a key twice", mem, opts{middleware.WithSignedIDs(key, key)}, "WithSignedIDs", "give each key once"},
 		{"signed IDs with the zero key", mem, opts{middleware.WithSignedIDs(key, encrypt.Key{})}, "WithSignedIDs", "make one with GenerateKey"},

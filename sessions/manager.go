@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/bulla-go/bulla/encrypt"
@@ -72,8 +73,9 @@ type Manager struct {
 // NewManager returns a manager of the sessions in store. What can't work, or
 // would store records unprotected, is an error that wraps [ErrConfig].
 func NewManager(store stores.Store, c Config) (*Manager, error) {
-	if store == nil {
-		return nil, fmt.Errorf("%w: the store is nil; use memstore.New, cookiestore.Sealed or another", ErrConfig)
+	// A nil pointer is what a constructor returns whose error was not looked at.
+	if v := reflect.ValueOf(store); store == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, fmt.Errorf("%w: the store is nil; use memstore.New, cookiestore.Sealed or another, and check the error of its constructor", ErrConfig)
 	}
 	info := stores.Describe(store)
 	if err := checkSealing(info, c); err != nil {
