@@ -12,7 +12,13 @@ import (
 type Inspection struct {
 	Kind     string // "record on a server", "record in a cookie" or "copy in a cookie"
 	Retired  bool   // sealed under a key or algorithm that is not the first
+	Owner    string // the user's ID, or ""
 	Envelope serialize.Envelope
+}
+
+func newInspection(kind string, retired bool, env serialize.Envelope) Inspection {
+	w, _ := parseOwnership(env.Owner)
+	return Inspection{kind, retired, w.user, env}
 }
 
 // Inspect opens a record for a person on call: the payload of tok, or the
@@ -23,7 +29,7 @@ type Inspection struct {
 func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	if record != nil {
 		env, retired, err := m.openAs(tok.ID, m.bindings.server, record)
-		return Inspection{"record on a server", retired, env}, err
+		return newInspection("record on a server", retired, env), err
 	}
 	if tok.Payload == "" {
 		return Inspection{}, fmt.Errorf("%w: the token has no payload; give the store's record too", stores.ErrMalformed)
@@ -34,11 +40,11 @@ func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	}
 	env, retired, err := m.openAs(tok.ID, m.bindings.client, data)
 	if err == nil {
-		return Inspection{"record in a cookie", retired, env}, nil
+		return newInspection("record in a cookie", retired, env), nil
 	}
 	env, retired, copyErr := m.openAs(tok.ID, m.bindings.copy, data)
 	if copyErr != nil {
 		return Inspection{}, errors.Join(err, copyErr)
 	}
-	return Inspection{"copy in a cookie", retired, env}, nil
+	return newInspection("copy in a cookie", retired, env), nil
 }

@@ -205,8 +205,8 @@ func print(w io.Writer, tok stores.Token, mac []byte, found sessions.Inspection)
 		line("idle timeout", env.Idle)
 	}
 	line("generation", env.Generation)
-	if env.Owner != "" {
-		line("owner", hex.EncodeToString([]byte(env.Owner)))
+	if found.Owner != "" {
+		line("owner", visible(found.Owner))
 	}
 	if env.Label != "" {
 		line("label", visible(env.Label))

@@ -152,3 +152,24 @@ func TestInspectSaysWhatIsWrongAndShowsNoSecret(t *testing.T) {
 	require.ErrorContains(t, err, "usage")
 	require.ErrorContains(t, run(nil, nil, nil, ""), "usage")
 }
+
+func TestInspectNamesTheOwner(t *testing.T) {
+	key := encrypt.GenerateKey()
+	enc, err := encrypt.NewAESGCM(key)
+	require.NoError(t, err)
+	inner, err := memstore.New()
+	require.NoError(t, err)
+	store := &keeper{Store: inner}
+	mw, err := middleware.New(store, middleware.WithEncryptor(enc), middleware.WithOwners(encrypt.GenerateKey()))
+	require.NoError(t, err)
+	s := mw.Manager().New()
+	require.NoError(t, s.SetOwner(t.Context(), "zoë\x1b[31m"))
+	change, err := mw.Manager().Commit(t.Context(), s, sessions.BeforeResponse)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "record")
+	require.NoError(t, os.WriteFile(path, store.data, 0o600))
+
+	out, err := inspected(t, key.ExportSecret(), change.Token.Value(nil), "-record", path)
+	require.NoError(t, err)
+	require.Contains(t, out, "owner          zoë\ufffd[31m\n")
+}
