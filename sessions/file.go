@@ -21,7 +21,8 @@ type entry struct {
 	env serialize.Envelope
 }
 
-// entries returns what is filed under any of user's hashes.
+// entries returns what is filed under any of user's hashes. The content of an
+// entry that does not open is zero.
 func (m *Manager) entries(ctx context.Context, user string) ([]entry, error) {
 	var list []entry
 	seen := make(map[stores.Key]bool)
@@ -37,7 +38,9 @@ func (m *Manager) entries(ctx context.Context, user string) ([]entry, error) {
 			seen[e.Key] = true
 			x := entry{Entry: e}
 			if x.env, err = m.openEntry(h, e.Data); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+				// Its key was taken out of the ring. The session must still
+				// be seen and ended, and must not keep its owner out.
+				m.emit(ctx, evStoreError, stores.ID{}, time.Time{}, Event{Key: e.Key, Err: fmt.Errorf("%w: %w", ErrUnreadable, err)})
 			}
 			list = append(list, x)
 		}
@@ -60,15 +63,16 @@ func (m *Manager) openEntry(h stores.OwnerKey, data []byte) (env serialize.Envel
 	return serialize.Split(data)
 }
 
-// file writes the entry of a session that is about to be written under key.
-func (m *Manager) file(ctx context.Context, key stores.Key, meta serialize.Metadata) error {
+// file writes the entry of a session that is about to be written under key, with
+// the time of its login.
+func (m *Manager) file(ctx context.Context, key stores.Key, meta serialize.Metadata, login time.Time) error {
 	w, ok := parseOwnership(meta.Owner)
 	if !ok || m.owners == nil {
 		return nil
 	}
 	h := m.owners.hashes(w.user)[0]
 	data, err := serialize.Join(nil, serialize.Envelope{Metadata: serialize.Metadata{
-		Created: meta.Created, Deadline: meta.Deadline, Label: meta.Label, Sealed: now(),
+		Created: meta.Created, Deadline: meta.Deadline, Label: meta.Label, Sealed: login,
 	}})
 	if err == nil && m.encryptor != nil {
 		data, err = m.encryptor.Encrypt(nil, data, m.owners.labelBinding(h))
@@ -119,12 +123,14 @@ func (m *Manager) limit(ctx context.Context, key, old stores.Key, meta serialize
 	if err != nil {
 		return err
 	}
+	replaces := false
 	entries = slices.DeleteFunc(entries, func(e entry) bool {
 		dead := e.Expires.IsZero() && time.Since(e.env.Sealed) > inFlight
+		replaces = replaces || e.Key == old
 		return dead || e.Key == key || e.Key == old
 	})
 	over := len(entries) + 1 - m.owners.most
-	if over <= 0 {
+	if over <= 0 || replaces && !m.owners.evict { // the limit was lowered: no session more than there were
 		return nil
 	}
 	if !m.owners.evict {
@@ -142,25 +148,48 @@ func (m *Manager) limit(ctx context.Context, key, old stores.Key, meta serialize
 	return err
 }
 
-// misfiled tells whether the entry of a session is under a retired key.
-func (m *Manager) misfiled(meta serialize.Metadata) bool {
-	if m.owners == nil {
-		return false
-	}
-	w, ok := parseOwnership(meta.Owner)
-	return ok && w.filed != m.owners.hashes(w.user)[0].String()[:filedSize]
+// owned tells whether a session has an owner whose list it is on.
+func (m *Manager) owned(meta serialize.Metadata) bool {
+	_, ok := parseOwnership(meta.Owner)
+	return ok && m.owners != nil
 }
 
-// refile files a session under the first key of the owners, and returns the edit
-// that says so in its record.
-func (m *Manager) refile(ctx context.Context, key stores.Key, meta serialize.Metadata) (edit, error) {
+// misfiled tells whether the entry of a session is under a retired key of the
+// owners.
+func (m *Manager) misfiled(meta serialize.Metadata) bool {
+	w, ok := parseOwnership(meta.Owner)
+	return ok && m.owners != nil && w.filed != m.owners.hashes(w.user)[0].String()[:filedSize]
+}
+
+// refile brings the entry of a session that is saved again up to date: its label,
+// and the keys under which it is filed and sealed. It returns the edits with what
+// the record must say of it. It is [ErrEnded] where the owner's sessions were ended
+// since the login.
+func (m *Manager) refile(ctx context.Context, h *held, edits []edit) ([]edit, error) {
+	meta := edited(h.meta, edits)
+	if !m.owned(meta) || !h.refile && meta.Label == h.meta.Label {
+		return edits, nil
+	}
 	w, _ := parseOwnership(meta.Owner)
-	now, err := m.owners.current(ctx, w.user)
-	if err == nil && !w.begun(now) {
-		err = ErrEnded
+	if m.misfiled(meta) {
+		now, err := m.owners.current(ctx, w.user)
+		if err != nil {
+			return nil, err
+		}
+		if !w.begun(now) {
+			return nil, ErrEnded
+		}
+		edits = append(slices.Clip(edits), func(meta *serialize.Metadata) { meta.Owner = now.String() })
 	}
-	if err == nil {
-		err = m.file(ctx, key, meta)
+	entries, err := m.entries(ctx, w.user)
+	if err != nil {
+		return nil, err
 	}
-	return func(meta *serialize.Metadata) { meta.Owner = now.String() }, err
+	key, login := h.token.ID.Key(), meta.Created
+	for _, e := range entries {
+		if e.Key == key && !e.env.Sealed.IsZero() {
+			login = e.env.Sealed
+		}
+	}
+	return edits, m.file(ctx, key, meta, login)
 }

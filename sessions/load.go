@@ -84,8 +84,9 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (*held, erro
 	h := &held{
 		token: tok, rev: rec.Revision, expires: rec.Expires, bound: enc,
 		asked: asked, sent: tok.Payload, meta: env.Metadata, values: env.Values,
-		stale: rec.Stale || retired || m.misfiled(env.Metadata),
+		refile: m.misfiled(env.Metadata) || retired && m.owned(env.Metadata),
 	}
+	h.stale = rec.Stale || retired || h.refile
 	if !client {
 		h.token.Payload = "" // at most a copy: the record is on the server
 	}

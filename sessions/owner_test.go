@@ -157,6 +157,39 @@ func TestRevokeOthersKeepsTheCurrentOne(t *testing.T) {
 	require.Equal(t, "mine", o.labels("ann"))
 }
 
+// failing is a store that fails to remove.
+type failing struct {
+	*memstore.Store
+	now bool
+}
+
+func (f *failing) RemoveOwned(ctx context.Context, k stores.OwnerKey, keys ...stores.Key) error {
+	if f.now {
+		return fmt.Errorf("%w: a test", stores.ErrUnavailable)
+	}
+	return f.Store.RemoveOwned(ctx, k, keys...)
+}
+
+// The epoch has changed although the others are still there; the current session
+// must know it all the same.
+func TestRevokeOthersThatFailsLeavesTheCurrentOneWhole(t *testing.T) {
+	store := &failing{newMemory(t), true}
+	o := newOwnersOf(t, store, nil)
+	mine := o.login("ann", "mine")
+	o.login("ann", "theirs")
+	s := o.load(mine)
+	_, err := o.m.RevokeOthers(t.Context(), s)
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.NoError(t, err)
+
+	store.now = false
+	s = o.load(mine)
+	require.NoError(t, s.Regenerate())
+	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.NoError(t, err)
+}
+
 // pausing stops one write of a store, so that a test can do something in the
 // middle of a login.
 type pausing struct {
@@ -379,4 +412,28 @@ func TestStepUp(t *testing.T) {
 		require.False(t, s.AuthenticatedWithin(5*time.Minute-time.Nanosecond))
 		require.Equal(t, 5*time.Minute, time.Since(s.Metadata().Authenticated))
 	})
+}
+
+// A limit that was lowered ends nobody's session, and a new ID is no new session.
+func TestLoweredLimit(t *testing.T) {
+	store := newMemory(t)
+	owners := []encrypt.Key{encrypt.GenerateKey()}
+	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
+	require.NoError(t, err)
+	with := func(most int) *ownersOf {
+		return newOwnersOf(t, store, func(c *sessions.Config) { c.Owners, c.Encryptor, c.MaxSessionsPerOwner = owners, enc, most })
+	}
+	tok := with(3).login("ann", "a")
+	with(3).login("ann", "b")
+	with(3).login("ann", "c")
+
+	o := with(2)
+	s := o.load(tok)
+	require.NoError(t, s.Regenerate())
+	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.NoError(t, err)
+	s = o.m.New()
+	require.NoError(t, s.SetOwner(t.Context(), "ann"))
+	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.ErrorIs(t, err, sessions.ErrTooManySessions)
 }

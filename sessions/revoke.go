@@ -18,7 +18,8 @@ type Handle string
 // Handle returns the session's own handle, to find it in the list.
 func (s *Session) Handle() Handle { return Handle(s.ID().Key().String()) }
 
-// OwnedSession is one live session of an owner.
+// OwnedSession is one live session of an owner. Where the key that sealed its
+// entry is no longer in the ring, Label, Created, LoggedIn and LastSeen are zero.
 type OwnedSession struct {
 	Handle   Handle
 	Label    string
@@ -91,15 +92,17 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// Also where the rest fails: the epoch is another already, and a session that
+	// does not know it could never change its ID.
+	s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
 	s.mu.Lock()
 	own := s.held.id().Key()
 	s.mu.Unlock()
 	n, err := m.revoke(ctx, user, func(k stores.Key) bool { return k != own })
-	if err != nil && !errors.Is(err, stores.ErrNotFound) {
-		return n, err
+	if errors.Is(err, stores.ErrNotFound) { // it is the only one
+		err = nil
 	}
-	s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
-	return n, nil
+	return n, err
 }
 
 func (m *Manager) newEpoch(ctx context.Context, user string) error {

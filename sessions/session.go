@@ -51,6 +51,7 @@ type held struct {
 	meta    serialize.Metadata
 	values  values
 	stale   bool // to be saved again: retired key, or another configuration
+	refile  bool // its entry in the list of its owner is under a retired key
 
 	// bound is the encryptor of this record's binding, so that a request that
 	// reads and writes derives its key once; nil where there is none. It ends

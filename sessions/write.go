@@ -85,7 +85,7 @@ func (m *Manager) login(ctx context.Context, id, old stores.ID, meta serialize.M
 	if m.owners == nil || meta.Owner == "" {
 		return nil
 	}
-	err := m.file(ctx, id.Key(), meta)
+	err := m.file(ctx, id.Key(), meta, now())
 	if err == nil {
 		err = m.limit(ctx, id.Key(), old.Key(), meta)
 	}
@@ -119,15 +119,19 @@ func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	base, vals := j.held, j.values
 	id := base.token.ID
-	if meta := edited(base.meta, j.edits); meta.Label != base.meta.Label {
-		if err := m.file(ctx, id.Key(), meta); err != nil {
-			return nil, m.failed(ctx, id, started, err)
-		}
-	}
 	retry := m.retry(id)
 	defer func() { retry.leave() }()
 	for {
-		h, err := m.put(ctx, base, base.token, base.rev, vals, j.edits)
+		var h *held
+		edits, err := m.refile(ctx, base, j.edits)
+		if errors.Is(err, ErrEnded) {
+			// All of the owner's sessions were to be ended. If this one still
+			// is there the save will tell.
+			edits, err = j.edits, nil
+		}
+		if err == nil {
+			h, err = m.put(ctx, base, base.token, base.rev, vals, edits)
+		}
 		switch {
 		case err == nil:
 			m.emit(ctx, evSaved, id, started, Event{Attempts: retry.attempts + 1})
@@ -228,12 +232,7 @@ func (m *Manager) refresh(ctx context.Context, j *job) (*held, error) {
 	ev, err := evSaved, error(nil)
 	if m.toucher == nil || h.stale || h.clientHeld() {
 		var edits []edit
-		if m.misfiled(h.meta) {
-			var e edit
-			e, err = m.refile(ctx, id.Key(), h.meta)
-			edits = []edit{e}
-		}
-		if err == nil {
+		if edits, err = m.refile(ctx, h, nil); err == nil {
 			h, err = m.put(ctx, h, h.token, h.rev, h.values, edits)
 		}
 	} else {
