@@ -33,7 +33,7 @@ func Example() {
 // keeps its time limit there, although the pipeline knows none. (Compiled but
 // not run.)
 func ExampleNew_autoPipeline() {
-	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379"})
+	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", ContextTimeoutEnabled: true})
 	defer client.Close()
 	if err := client.Ping(context.Background()).Err(); err != nil {
 		log.Fatal(err)
