@@ -14,7 +14,8 @@ import (
 // compiled but not run, since it needs a server.)
 func Example() {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: []string{"redis.internal:6379"}, // several addresses: a Cluster
+		ContextTimeoutEnabled: true,                            // calls then need no goroutine of their own
+		Addrs:                 []string{"redis.internal:6379"}, // several addresses: a Cluster
 		// MasterName: "sessions",             // and the addresses of Sentinels
 	})
 	defer client.Close() // the store does not
@@ -33,12 +34,12 @@ func Example() {
 // keeps its time limit there, although the pipeline knows none. (Compiled but
 // not run.)
 func ExampleNew_autoPipeline() {
-	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", ContextTimeoutEnabled: true})
+	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379"})
 	defer client.Close()
 	if err := client.Ping(context.Background()).Err(); err != nil {
 		log.Fatal(err)
 	}
-	piped, err := client.AutoPipeline()
+	piped, err := client.AsyncAutoPipeline()
 	if err != nil {
 		log.Fatal(err)
 	}
