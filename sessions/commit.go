@@ -122,16 +122,28 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		err = fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
 	}
-	if errors.Is(err, stores.ErrUnavailable) && j.replaces() {
-		// Perhaps it was written and the reply was lost. A second commit would
-		// take its own write for another request's and apply the log twice.
-		s.mu.Lock()
-		if s.lives == j.lives {
-			s.unsure = err
-		}
-		s.mu.Unlock()
+	if errors.Is(err, stores.ErrUnavailable) {
+		s.doubt(j, err)
 	}
 	return change, err
+}
+
+// doubt prepares for another commit after one that was perhaps written, its reply
+// lost.
+func (s *Session) doubt(j *job, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.lives != j.lives:
+	case j.replaces():
+		// It would take its own write for another request's, and apply the
+		// log twice.
+		s.unsure = err
+	case !s.next.IsZero() && s.next.Equal(j.id):
+		// It would find its own record under the new ID, and take it for
+		// another's. Nobody will hold that ID.
+		s.next = stores.NewID()
+	}
 }
 
 // settled tells whether there is plainly nothing to write, as after most

@@ -670,6 +670,26 @@ func TestLostReply(t *testing.T) {
 		require.Equal(t, sessions.Remove, commit(t, m, s).Action, "it can be tried again")
 		require.Zero(t, st.Len())
 	})
+	t.Run("create", func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		s := m.New()
+		increment(t, s)
+		st.after = on("save", 1, lost)
+		_, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		requireCount(t, m, commit(t, m, s).Token, 1)
+	})
+	t.Run("first step of regenerate", func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		st.after = on("save", 1, lost)
+		_, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		requireCount(t, m, commit(t, m, s).Token, 1)
+		requireRejected(t, m, tok, sessions.Unknown)
+	})
 	// Whether the old record is gone nobody knows; what is sure is that no
 	// second one is left alive.
 	t.Run("regenerate", func(t *testing.T) {
