@@ -71,14 +71,6 @@ func newRedisClient(t testing.TB, o *redis.Options) *redis.Client {
 	return client
 }
 
-// lossless are options for a client whose replies get lost, while so many
-// requests change one session that it matters how soon a command is sent again.
-// By default go-redis waits 8 to 24 milliseconds; in that time they make more
-// than the seven writes that redisstore sees through.
-func lossless(addr string) *redis.Options {
-	return &redis.Options{Addr: addr, MinRetryBackoff: -1}
-}
-
 // redisBackend is a store by client, seen through the servers' own clients.
 func redisBackend(t testing.TB, client redis.UniversalClient, direct ...*redis.Client) backend {
 	store, err := redisstore.New(client)

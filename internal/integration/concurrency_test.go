@@ -52,7 +52,7 @@ func TestRequestsAtOnceOnALossyLine(t *testing.T) {
 		t.Run(cache.name, func(t *testing.T) {
 			server := redistest.Single(t)
 			proxy := redistest.NewProxy(t, server.Addr)
-			client := newRedisClient(t, lossless(proxy.Addr))
+			client := redisClient(t, proxy.Addr)
 			b := redisBackend(t, client, server.Client())
 			mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithCookieCache(cache.fresh))
 			proxy.LoseEvery(100)

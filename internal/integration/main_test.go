@@ -62,7 +62,7 @@ func help(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client := redis.NewClient(lossless(o.Addr))
+	client := redis.NewClient(&redis.Options{Addr: o.Addr})
 	defer client.Close()
 	store, err := redisstore.New(client)
 	if err != nil {

@@ -11,9 +11,11 @@
 // A key is the prefix and the hash of the session's ID ([stores.Key]), so that
 // a dump of the database logs nobody in. Its value is a string:
 //
-//	16 bytes   mark: 16 random bytes, the record's [stores.Revision]
-//	56 bytes   the first 8 bytes of the marks of the seven writes before,
-//	           newest first; zero where there were fewer
+//	16 bytes   mark, the record's [stores.Revision]: 4 bytes for the Store that
+//	           wrote it, a count of 4 bytes, 8 random bytes
+//	56 bytes   the first 8 bytes of the last mark of each of the seven other
+//	           Stores that wrote before, newest first; zero where there were
+//	           fewer
 //	the rest   the sealed record
 //
 // Every key has an expiry. Anything else that is found under a session's key,
@@ -54,8 +56,10 @@
 //   - A save that finds its own mark in the value was carried out before, and
 //     succeeds. The older marks are there for the case that others wrote
 //     between the lost reply and the second attempt: without them the save
-//     would look like a conflict, be replayed, and count twice. Up to seven
-//     writes between are seen through.
+//     would look like a conflict, be replayed, and count twice. A Store's own
+//     saves of one session go one after the other, and of the others' only
+//     the last one is kept: so any number of writes between are seen through,
+//     of up to seven other processes.
 //   - A conditional delete replaces the value by 32 bytes, a zero mark and a
 //     mark of its own, which Redis drops after twice the time limit. Loads,
 //     saves and touches see no session there; only the second attempt of the

@@ -4,6 +4,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -24,6 +25,7 @@ import (
 // replies, and another store that reaches the server directly.
 type lossy struct {
 	*redisstore.Store
+	server  *redistest.Server
 	proxy   *redistest.Proxy
 	direct  *redisstore.Store
 	between atomic.Pointer[func()] // runs once after a reply was lost, before the next attempt
@@ -31,7 +33,7 @@ type lossy struct {
 
 func newLossy(t *testing.T) *lossy {
 	server := redistest.Single(t)
-	l := &lossy{proxy: redistest.NewProxy(t, server.Addr), direct: newStore(t, server.Client())}
+	l := &lossy{server: server, proxy: redistest.NewProxy(t, server.Addr), direct: newStore(t, server.Client())}
 	client := newClient(t, &redis.Options{Addr: l.proxy.Addr, PoolSize: 1})
 	client.AddHook(hook{dial: func() {
 		if f := l.between.Swap(nil); f != nil {
@@ -117,38 +119,82 @@ func TestAfterConditionalDelete(t *testing.T) {
 }
 
 // Others may write between the lost reply and the repetition. It still knows
-// itself, so that nothing is applied twice.
+// itself, so that nothing is applied twice: however often up to seven others
+// wrote.
 func TestLostReplyAndOtherWrites(t *testing.T) {
 	l := newLossy(t)
-	for writes := range 9 {
-		t.Run(fmt.Sprint(writes), func(t *testing.T) {
-			tok := newToken()
-			first := save(t, l, tok, "first", "")
-			others := func() {
-				for i := range writes {
-					rec, err := l.direct.Load(t.Context(), tok)
-					require.NoError(t, err)
-					require.Equal(t, i == 0, string(rec.Data) == "mine")
-					save(t, l.direct, tok, strconv.Itoa(i), rec.Revision)
+	for others := range 9 {
+		for _, rounds := range []int{1, 2, 20} {
+			t.Run(fmt.Sprintf("%d others, %d rounds", others, rounds), func(t *testing.T) {
+				tok := newToken()
+				first := save(t, l, tok, "first", "")
+				between := func() {
+					direct := make([]*redisstore.Store, others)
+					for i := range direct {
+						direct[i] = newStore(t, l.server.Client())
+					}
+					for i := range rounds * others {
+						rec, err := l.direct.Load(t.Context(), tok)
+						require.NoError(t, err)
+						require.Equal(t, i == 0, string(rec.Data) == "mine")
+						save(t, direct[i%others], tok, strconv.Itoa(i), rec.Revision)
+					}
 				}
-			}
-			var mine stores.Revision
-			var err error
-			l.losing(t, others, func() { _, mine, err = l.Save(t.Context(), tok, record("mine", first)) })
-			switch {
-			case writes > 7: // what doc.go promises no more
-				require.ErrorIs(t, err, stores.ErrConflict)
-			case writes == 0:
-				require.NoError(t, err)
-				save(t, l, tok, "next", mine)
-			default:
-				require.NoError(t, err)
-				requireData(t, l, tok, strconv.Itoa(writes-1))
-				_, _, err = l.Save(t.Context(), tok, record("next", mine))
-				require.ErrorIs(t, err, stores.ErrConflict, "the other's write would be undone")
+				var mine stores.Revision
+				var err error
+				l.losing(t, between, func() { _, mine, err = l.Save(t.Context(), tok, record("mine", first)) })
+				switch {
+				case others > 7: // what doc.go promises no more
+					require.ErrorIs(t, err, stores.ErrConflict)
+				case others == 0:
+					require.NoError(t, err)
+					save(t, l, tok, "next", mine)
+				default:
+					require.NoError(t, err)
+					requireData(t, l, tok, strconv.Itoa(rounds*others-1))
+					_, _, err = l.Save(t.Context(), tok, record("next", mine))
+					require.ErrorIs(t, err, stores.ErrConflict, "the other's write would be undone")
+				}
+			})
+		}
+	}
+}
+
+// Saves of one session by one Store go one after the other, also while one of
+// them waits for its repetition, and so count once however many there are.
+func TestLostReplyAndOwnWrites(t *testing.T) {
+	const writers, each = 16, 20
+	l := newLossy(t)
+	client := newClient(t, &redis.Options{Addr: l.proxy.Addr}) // waits 8 ms and more before it repeats
+	store := newStore(t, client)
+	tok := newToken()
+	save(t, store, tok, "0", "")
+	l.proxy.LoseEvery(20)
+	var running sync.WaitGroup
+	for range writers {
+		running.Go(func() {
+			for done := 0; done < each; {
+				rec, err := store.Load(t.Context(), tok)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n, _ := strconv.Atoi(string(rec.Data))
+				_, _, err = store.Save(t.Context(), tok, record(strconv.Itoa(n+1), rec.Revision))
+				switch {
+				case err == nil:
+					done++
+				case !errors.Is(err, stores.ErrConflict):
+					t.Error(err)
+					return
+				}
 			}
 		})
 	}
+	running.Wait()
+	l.proxy.LoseEvery(0)
+	requireData(t, store, tok, strconv.Itoa(writers*each))
+	require.Greater(t, l.proxy.Lost(), int64(writers))
 }
 
 // A session that was ended between the lost reply and the repetition stays

@@ -55,10 +55,21 @@ end
 // data, and when the record ends in Unix milliseconds.
 var saveScript = redis.NewScript(head + `
 local expected, own, data, ends = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if not gone and (mark == own or string.find(string.sub(head, 17), string.sub(own, 1, 8), 1, true)) then
-	return 'ok' -- carried out before, and its reply lost
+local short, none = string.sub(own, 1, 8), string.rep('\0', 8)
+local older, seen = '', {[string.sub(own, 1, 4)] = true}
+if not gone then
+	for _, at in ipairs({1, 17, 25, 33, 41, 49, 57, 65}) do
+		local before = string.sub(head, at, at + 7)
+		if before == short then
+			return 'ok' -- carried out before, and its reply lost
+		end
+		local writer = string.sub(before, 1, 4)
+		if before ~= none and not seen[writer] then
+			seen[writer] = true
+			older = older .. before
+		end
+	end
 end
-local older
 if expected ~= '' then
 	if gone then
 		return 'gone'
@@ -66,12 +77,10 @@ if expected ~= '' then
 	if mark ~= expected then
 		return 'changed'
 	end
-	older = string.sub(mark, 1, 8) .. string.sub(head, 17, 64)
-elseif gone then
-	older = string.rep('\0', 56)
-else
+elseif not gone then
 	return 'exists'
 end
+older = string.sub(older .. string.rep('\0', 56), 1, 56)
 redis.call('SET', KEYS[1], own .. older .. data, 'PXAT', ends)
 if redis.call('EXISTS', KEYS[1]) == 0 then
 	return 'past'

@@ -20,6 +20,8 @@ type Store struct {
 	client  redis.UniversalClient
 	name    func(stores.Key) string
 	timeout time.Duration
+	writer  writer
+	turns   turns // of saves
 
 	// How calls are made; see doc.go, Time.
 	direct  bool                 // the client ends its calls with their contexts
@@ -55,6 +57,7 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{client: client, name: name, timeout: o.timeout, workers: newWorkers()}
+	rand.Read(s.writer.id[:]) // never fails: crypto/rand aborts the program instead
 	switch c := client.(type) {
 	case *redis.Client:
 		s.direct = c.Options().ContextTimeoutEnabled
@@ -107,7 +110,7 @@ func (s *Store) Save(ctx context.Context, tok stores.Token, rec stores.Record) (
 	if err := stores.CheckExpires(rec); err != nil {
 		return stores.Token{}, "", err
 	}
-	name, mark := s.name(tok.ID.Key()), newMark()
+	name, mark := s.name(tok.ID.Key()), s.writer.mark()
 	// A copy, because the client may send it again after this call has ended.
 	data := string(rec.Data)
 	err := s.run(ctx, saveScript, name, string(rec.Revision), mark, data, rec.Expires.UnixMilli())
@@ -132,7 +135,7 @@ func (s *Store) Delete(ctx context.Context, tok stores.Token, rev stores.Revisio
 	if rev != "" {
 		// No attempt of this call begins later than s.timeout from now.
 		remember := max(2*s.timeout.Milliseconds(), 1)
-		return s.run(ctx, deleteScript, name, string(rev), newMark(), remember)
+		return s.run(ctx, deleteScript, name, string(rev), s.writer.mark(), remember)
 	}
 	_, err := call(ctx, s, func(ctx context.Context) (int64, error) {
 		return s.client.Del(ctx, name).Result()
@@ -181,10 +184,4 @@ func verdict(answer, name string) error {
 // unexpected does not show the reply, which may hold a record.
 func unexpected(reply any) error {
 	return fmt.Errorf("%w: redis gave an unexpected reply of type %T", stores.ErrUnavailable, reply)
-}
-
-func newMark() string {
-	var mark [markSize]byte
-	rand.Read(mark[:]) // never fails: crypto/rand aborts the program instead
-	return string(mark[:])
 }

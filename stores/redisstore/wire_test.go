@@ -181,7 +181,7 @@ func TestDump(t *testing.T) {
 	value := client.Get(t.Context(), keyOf(tok)).Val()
 	require.Equal(t, string(rev)+string(make([]byte, 56))+"sealed bytes", value)
 	older := rev
-	rev = save(t, store, tok, "other bytes", rev)
+	rev = save(t, newStore(t, client), tok, "other bytes", rev)
 	value = client.Get(t.Context(), keyOf(tok)).Val()
 	require.Equal(t, string(rev)+string(older[:8])+string(make([]byte, 48))+"other bytes", value)
 	requireTombstone(t, client, ended)
