@@ -114,7 +114,9 @@ func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
 // the copy: no round trip. A change saves at the copy's revision: one. Ending a
 // session elsewhere takes effect within that time, and a response that was on
 // its way while another changed the session may show the older state for as
-// long; changes are never lost. The copy is left out where it has no room.
+// long; changes are never lost. A login can be undone in the browser by the
+// answer to an older request that crosses it within a tenth of a second. The copy
+// is left out where it has no room.
 //
 // Regenerating the ID and [sessions.Commit] always ask the server.
 func WithCookieCache(fresh time.Duration) Option {

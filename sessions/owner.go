@@ -64,10 +64,14 @@ func (s *Session) SetLabel(label string) error {
 }
 
 // Authenticated notes that the user proved who they are at that time: with a
-// password, a second factor, a key.
+// password, a second factor, a key. A time in the future, which would count as
+// fresh until it has passed, and one before 1970 are [ErrEncode].
 func (s *Session) Authenticated(at time.Time) error {
 	if !s.usable() {
 		return ErrNotLoaded
+	}
+	if at.After(time.Now()) || at.Unix() < 0 {
+		return fmt.Errorf("%w: the time of an authentication is past, and after 1970", ErrEncode)
 	}
 	at = at.Truncate(time.Millisecond).UTC()
 	s.edit(func(meta *serialize.Metadata) { meta.Authenticated = at })

@@ -45,10 +45,19 @@ type Entry struct {
 //     that was begun before.
 //  12. Errors are as in rule 3: every failure wraps [ErrUnavailable].
 type OwnerIndex interface {
+	// AddEntry writes e into owner's list.
 	AddEntry(ctx context.Context, owner OwnerKey, e Entry) error
+
+	// Entries returns owner's list.
 	Entries(ctx context.Context, owner OwnerKey) ([]Entry, error)
+
+	// RemoveOwned removes sessions of owner, records first.
 	RemoveOwned(ctx context.Context, owner OwnerKey, keys ...Key) error
+
+	// Epoch returns owner's epoch, "" if there was none yet.
 	Epoch(ctx context.Context, owner OwnerKey) (string, error)
+
+	// NewEpoch begins a new epoch for owner.
 	NewEpoch(ctx context.Context, owner OwnerKey) error
 }
 

@@ -128,6 +128,7 @@ type Info struct {
 // Describer is a [Store] that describes itself. A store that does not is named
 // by its type and has [SealByDefault].
 type Describer interface {
+	// Describe returns the same every time.
 	Describe() Info
 }
 

@@ -70,11 +70,11 @@ func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) e
 	if flags.NArg() > 0 {
 		return errors.New(usage)
 	}
-	enc, err := keyring(keyText)
+	keys, err := parseKeys(keyText)
 	if err != nil {
 		return err
 	}
-	manager, err := sessions.NewManager(cookiestore.Sealed(), sessions.Config{Encryptor: enc, Audience: *audience, Name: *name})
+	sealed, signed, err := managers(keys, sessions.Config{Audience: *audience, Name: *name})
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,12 @@ func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) e
 	} else {
 		records = [][]byte{nil}
 	}
-	found, err := inspectAny(manager, tok, records)
+	found, err := inspectAny(sealed, tok, records)
+	if err != nil && *recordFile == "" {
+		if s, signedErr := signed.Inspect(tok, nil); signedErr == nil {
+			found, err = s, nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%w (is it -name %q, -audience %q, and are the keys those of the program that wrote it?)", err, *name, *audience)
 	}
@@ -120,8 +125,7 @@ func inspectAny(manager *sessions.Manager, tok stores.Token, readings [][]byte) 
 	return sessions.Inspection{}, best
 }
 
-// keyring opens what any algorithm has sealed under any of the keys.
-func keyring(text string) (*encrypt.Keyring, error) {
+func parseKeys(text string) ([]encrypt.Key, error) {
 	var keys []encrypt.Key
 	for i, field := range strings.Fields(text) {
 		key, err := encrypt.ParseKey(field)
@@ -133,15 +137,32 @@ func keyring(text string) (*encrypt.Keyring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("BULLA_KEY is not set: put the program's keys there, separated by white space")
 	}
+	return keys, nil
+}
+
+// managers open what any algorithm has sealed under any of the keys, and what
+// cookiestore.Signed has signed under any of them.
+func managers(keys []encrypt.Key, c sessions.Config) (sealed, signed *sessions.Manager, err error) {
+	store, err := cookiestore.Signed(keys...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("BULLA_KEY: %w", err)
+	}
+	if signed, err = sessions.NewManager(store, c); err != nil {
+		return nil, nil, err
+	}
 	var rings []*encrypt.Keyring
 	for _, algorithm := range []func(...encrypt.Key) (*encrypt.Keyring, error){encrypt.NewAESGCM, encrypt.NewXChaCha20Poly1305, encrypt.NewFernet} {
 		ring, err := algorithm(keys...)
 		if err != nil {
-			return nil, fmt.Errorf("BULLA_KEY: %w", err)
+			return nil, nil, fmt.Errorf("BULLA_KEY: %w", err)
 		}
 		rings = append(rings, ring)
 	}
-	return encrypt.NewKeyring(rings...)
+	if c.Encryptor, err = encrypt.NewKeyring(rings...); err != nil {
+		return nil, nil, err
+	}
+	sealed, err = sessions.NewManager(cookiestore.Sealed(), c)
+	return sealed, signed, err
 }
 
 // cookieValue finds our cookie's value in a value, a pair or a header.

@@ -91,6 +91,20 @@ func TestInspectOpensACookieOfEveryAlgorithm(t *testing.T) {
 	}
 }
 
+func TestInspectOpensASignedCookie(t *testing.T) {
+	a, b := encrypt.GenerateKey(), encrypt.GenerateKey()
+	store, err := cookiestore.Signed(a)
+	require.NoError(t, err)
+	cookie := cookieOf(t, store)
+	out, err := inspected(t, b.ExportSecret()+" "+a.ExportSecret(), cookie)
+	require.NoError(t, err)
+	require.Contains(t, out, "record in a signed cookie")
+	require.Contains(t, out, "a key or algorithm that is not the first")
+	require.Contains(t, out, `"cart": [7,8]`)
+	_, err = inspected(t, b.ExportSecret(), cookie)
+	require.Error(t, err)
+}
+
 func TestInspectOpensAStoredRecordWithItsCookieOnly(t *testing.T) {
 	key := encrypt.GenerateKey()
 	enc, err := encrypt.NewAESGCM(key)

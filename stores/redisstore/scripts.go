@@ -51,7 +51,7 @@ if not gone and #head < 72 then
 end
 `
 
-// saveScript takes the revision to replace or ”, the mark of this save, the
+// saveScript takes the revision to replace or none, the mark of this save, the
 // data, and when the record ends in Unix milliseconds.
 var saveScript = redis.NewScript(head + `
 local expected, own, data, ends = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
