@@ -172,7 +172,7 @@ func (sh *shard) removeExpired(now int64) bool {
 	next, earliest := uint32(0), int64(math.MaxInt64)
 	for {
 		sh.mu.Lock()
-		if next == 0 {
+		if next == 0 { // begin; after a removal it would have returned
 			if sh.earliest > now {
 				sh.mu.Unlock()
 				return false
@@ -180,16 +180,15 @@ func (sh *shard) removeExpired(now int64) bool {
 			changes = sh.changes
 		}
 		removed := false
-		for i := next; i < next+reclaimSteps && int(i) < len(sh.index); {
-			if e := sh.at(i); e.expires > now {
+		for steps := 0; steps < reclaimSteps && int(next) < len(sh.index); steps++ {
+			if e := sh.at(next); e.expires > now {
 				earliest = min(earliest, e.expires)
-				i++
+				next++
 				continue
 			}
-			sh.remove(i)
+			sh.remove(next) // what was the last entry is here now
 			removed = true
 		}
-		next += reclaimSteps
 		end := int(next) >= len(sh.index)
 		// What was seen is the truth only if nothing moved meanwhile.
 		if end && !removed && changes == sh.changes {
