@@ -70,7 +70,7 @@ func (m *Manager) file(ctx context.Context, key stores.Key, meta serialize.Metad
 	if !ok || m.owners == nil {
 		return nil
 	}
-	h := m.owners.hashes(w.user)[0]
+	h := m.owners.first(w.user)
 	data, err := serialize.Join(nil, serialize.Envelope{Metadata: serialize.Metadata{
 		Created: meta.Created, Deadline: meta.Deadline, Label: meta.Label, Sealed: login,
 	}})
@@ -158,7 +158,7 @@ func (m *Manager) owned(meta serialize.Metadata) bool {
 // owners.
 func (m *Manager) misfiled(meta serialize.Metadata) bool {
 	w, ok := parseOwnership(meta.Owner)
-	return ok && m.owners != nil && w.filed != m.owners.hashes(w.user)[0].String()[:filedSize]
+	return ok && m.owners != nil && w.filed != m.owners.first(w.user).String()[:filedSize]
 }
 
 // refile brings the entry of a session that is saved again up to date: its label,

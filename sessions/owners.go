@@ -61,12 +61,18 @@ func newOwners(store stores.Store, c Config) (*owners, error) {
 	}, nil
 }
 
+func (o *owners) message(user string) []byte { return append(slices.Clone(o.scope), user...) }
+
+// first returns the key under which new sessions of user are filed.
+func (o *owners) first(user string) stores.OwnerKey {
+	return stores.OwnerKey(o.mac.Append(nil, o.message(user), len(stores.OwnerKey{})))
+}
+
 // hashes returns the keys under which user may be filed; the first is where new
 // sessions are.
 func (o *owners) hashes(user string) []stores.OwnerKey {
-	message := append(slices.Clone(o.scope), user...)
 	var all []stores.OwnerKey
-	for _, tag := range o.mac.All(message, len(stores.OwnerKey{})) {
+	for _, tag := range o.mac.All(o.message(user), len(stores.OwnerKey{})) {
 		all = append(all, stores.OwnerKey(tag))
 	}
 	return all
