@@ -89,6 +89,9 @@ type ownership struct {
 const filedSize = 8
 
 func parseOwnership(text string) (o ownership, ok bool) {
+	if text == "" { // as in every session without an owner
+		return ownership{}, false
+	}
 	parts := strings.SplitN(text, "\x00", 3)
 	if len(parts) != 3 {
 		return ownership{}, false
