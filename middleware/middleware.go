@@ -107,7 +107,8 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	q := &request{m: m, r: r}
 	q.w = writer{ResponseWriter: w, q: q}
-	inner := r.WithContext(sessions.NewContext(r.Context(), q))
+	q.ctx = sessions.Context{Context: r.Context(), Carrier: q}
+	inner := r.WithContext(&q.ctx)
 	// net/http looks for these on the request it made: an outer handler logs
 	// the pattern, and the server removes a form's temporary files.
 	defer func() {

@@ -20,6 +20,8 @@ type request struct {
 	r *http.Request // as it came
 	w writer
 
+	ctx sessions.Context // of the request as the handler gets it
+
 	// session is nil until it is loaded. It is read without mu, so that one
 	// goroutine's commit does not hold up the others' look at the session.
 	session atomic.Pointer[sessions.Session]

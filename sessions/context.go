@@ -18,9 +18,20 @@ type Carrier interface {
 
 type carrierKey struct{}
 
-// NewContext returns a context that carries c.
-func NewContext(ctx context.Context, c Carrier) context.Context {
-	return context.WithValue(ctx, carrierKey{}, c)
+// Context is a context that carries a [Carrier]. A middleware has one in what it
+// allocates for a request anyway, and hands out its address. The zero Context is
+// not usable; both fields must be set, and not changed any more.
+type Context struct {
+	context.Context
+	Carrier Carrier
+}
+
+// Value implements [context.Context].
+func (c *Context) Value(key any) any {
+	if key == (carrierKey{}) {
+		return c.Carrier
+	}
+	return c.Context.Value(key)
 }
 
 // CarrierOf returns the innermost Carrier of ctx, or [ErrNoMiddleware].

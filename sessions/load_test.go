@@ -469,7 +469,7 @@ func TestContext(t *testing.T) {
 	require.ErrorIs(t, err, sessions.ErrNoMiddleware)
 
 	c := new(carrier)
-	ctx := sessions.NewContext(t.Context(), c)
+	ctx := &sessions.Context{Context: t.Context(), Carrier: c}
 	_, err = sessions.FromContext(ctx)
 	require.ErrorIs(t, err, sessions.ErrNotLoaded)
 	require.ErrorIs(t, sessions.Commit(ctx), sessions.ErrEnded)
@@ -481,7 +481,7 @@ func TestContext(t *testing.T) {
 		require.NoError(t, err)
 		require.Same(t, c.s, s)
 	}
-	inner := sessions.NewContext(ctx, new(carrier))
+	inner := &sessions.Context{Context: ctx, Carrier: new(carrier)}
 	_, err = sessions.FromContext(inner)
 	require.ErrorIs(t, err, sessions.ErrNotLoaded, "the innermost carrier counts")
 }
