@@ -190,6 +190,31 @@ func TestRevokeOthersThatFailsLeavesTheCurrentOneWhole(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A request that changes the ID of the session that another one keeps, while it
+// ends all others, does so on what that one left.
+func TestRegenerateCrossesRevokeOthers(t *testing.T) {
+	o := newOwnersOf(t, newMemory(t), nil)
+	tok, other := o.login("ann", "mine"), o.login("ann", "other")
+	slow, keeper := o.load(tok), o.load(tok)
+	_, err := o.m.RevokeOthers(t.Context(), keeper)
+	require.NoError(t, err)
+	_, err = o.m.Commit(t.Context(), keeper, sessions.BeforeResponse)
+	require.NoError(t, err)
+
+	require.NoError(t, slow.Regenerate())
+	change, err := o.m.Commit(t.Context(), slow, sessions.BeforeResponse)
+	require.NoError(t, err)
+	require.Equal(t, sessions.Replace, change.Action)
+	o.dead(tok)
+	o.dead(other)
+	require.Equal(t, "mine", o.labels("ann"))
+	s := o.load(change.Token)
+	require.NoError(t, s.Regenerate())
+	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.NoError(t, err)
+	require.Equal(t, "mine", o.labels("ann"))
+}
+
 // pausing stops one write of a store, so that a test can do something in the
 // middle of a login.
 type pausing struct {

@@ -175,10 +175,12 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 		h, err := m.put(ctx, base, tok, rev, vals, j.edits)
 		if err == nil {
 			tok, rev = h.token, h.rev
-			if err := m.confirmEpoch(ctx, h.meta); err != nil {
-				return fail(err)
+			err = m.confirmEpoch(ctx, h.meta)
+			if errors.Is(err, ErrEnded) && m.movedOn(ctx, base) {
+				// It was not ended: it is the one that RevokeOthers kept.
+				err = stores.ErrConflict
 			}
-			if !base.clientHeld() {
+			if err == nil && !base.clientHeld() {
 				err = m.store.Delete(ctx, m.token(base.token), base.rev)
 			}
 		}
@@ -198,6 +200,12 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 			return fail(err)
 		}
 	}
+}
+
+// movedOn tells whether another request has saved the session since base.
+func (m *Manager) movedOn(ctx context.Context, base *held) bool {
+	h, err := m.loadRecord(ctx, base.token)
+	return err == nil && h.rev != base.rev
 }
 
 // remove removes a record, and what the index has of it.
