@@ -3,7 +3,6 @@ package sessions_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,61 +13,6 @@ import (
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 )
-
-func TestCountersLoseNothing(t *testing.T) {
-	_, m := setup(t, sessions.Config{CommitTimeout: time.Minute})
-	s := m.New()
-	require.NoError(t, count.Set(s, 0))
-	tok := commit(t, m, s).Token
-	var wg sync.WaitGroup
-	for range 64 {
-		wg.Go(func() {
-			for range 50 {
-				s, err := m.Load(context.Background(), received(t, tok))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err = count.Update(s, func(n int) int { return n + 1 }); err != nil {
-					t.Error(err)
-				}
-				if _, err = m.Commit(context.Background(), s, sessions.BeforeResponse); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	requireCount(t, m, tok, 3200)
-}
-
-func TestDifferentKeysLoseNothing(t *testing.T) {
-	_, m := setup(t, sessions.Config{CommitTimeout: time.Minute})
-	tok := begin(t, m)
-	key := func(i int) sessions.Key[int] { return sessions.Key[int](fmt.Sprintf("key %02d", i)) }
-
-	// All load before any commits.
-	loaded := make([]*sessions.Session, 64)
-	for i := range loaded {
-		loaded[i] = load(t, m, tok)
-		require.NoError(t, key(i).Set(loaded[i], i))
-	}
-	var wg sync.WaitGroup
-	for _, s := range loaded {
-		wg.Go(func() {
-			if _, err := m.Commit(context.Background(), s, sessions.BeforeResponse); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	s := load(t, m, tok)
-	for i := range loaded {
-		got, err := key(i).Get(s)
-		require.NoError(t, err)
-		require.Equal(t, i, got)
-	}
-}
 
 // conflict runs a and b as two requests that load the same state; b commits
 // last. It returns what the store has then.
@@ -82,62 +26,6 @@ func conflict(t *testing.T, a, b func(*sessions.Session)) *sessions.Session {
 	commit(t, m, first)
 	commit(t, m, second)
 	return load(t, m, tok)
-}
-
-func TestConflict(t *testing.T) {
-	set := func(v string) func(*sessions.Session) {
-		return func(s *sessions.Session) { require.NoError(t, name.Set(s, v)) }
-	}
-	remove := func(s *sessions.Session) { require.NoError(t, name.Delete(s)) }
-	popName := func(want string) func(*sessions.Session) {
-		return func(s *sessions.Session) {
-			got, err := name.Pop(s)
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
-	}
-	both := func(fs ...func(*sessions.Session)) func(*sessions.Session) {
-		return func(s *sessions.Session) {
-			for _, f := range fs {
-				f(s)
-			}
-		}
-	}
-	double := func(s *sessions.Session) {
-		_, err := name.Update(s, func(v string) string { return v + v })
-		require.NoError(t, err)
-	}
-	const none = ""
-	for what, c := range map[string]struct {
-		a, b func(*sessions.Session)
-		want string
-	}{
-		"set, set: the later commit wins":    {set("a"), set("b"), "b"},
-		"set, update: on the newer value":    {set("ab"), double, "abab"},
-		"update, update":                     {double, double, "AdaAdaAdaAda"},
-		"delete, update: on no value":        {remove, double, none},
-		"set, delete":                        {set("a"), remove, none},
-		"delete, set":                        {remove, set("b"), "b"},
-		"set, set to what was there":         {set("a"), both(set("Ada"), func(s *sessions.Session) { increment(t, s) }), "a"},
-		"set, pop: only what was seen":       {set("a"), popName("Ada"), "a"},
-		"pop, pop":                           {popName("Ada"), popName("Ada"), none},
-		"pop, increment":                     {popName("Ada"), func(s *sessions.Session) { increment(t, s) }, none},
-		"set, set and pop: its own":          {set("a"), both(set("b"), popName("b")), none},
-		"set, pop and set":                   {set("a"), both(popName("Ada"), set("b")), "b"},
-		"increment, set: the rest is kept":   {func(s *sessions.Session) { increment(t, s) }, set("b"), "b"},
-		"set, delete and set":                {set("a"), both(remove, set("b")), "b"},
-		"set, two operations in their order": {set("a"), both(double, double), "aaaa"},
-	} {
-		t.Run(what, func(t *testing.T) {
-			s := conflict(t, c.a, c.b)
-			got, err := name.GetOr(s, none)
-			require.NoError(t, err)
-			require.Equal(t, c.want, got)
-			n, err := count.Get(s)
-			require.NoError(t, err)
-			require.GreaterOrEqual(t, n, 1)
-		})
-	}
 }
 
 func TestWritesOnlyChanges(t *testing.T) {
@@ -175,22 +63,6 @@ func TestWritesOnlyChanges(t *testing.T) {
 		commit(t, m, s)
 	}
 	require.Equal(t, writes+1, st.writes())
-}
-
-// Where another request made the same change there is nothing left to write.
-func TestSameChangeByTwoRequests(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	a, b := load(t, m, tok), load(t, m, tok)
-	require.NoError(t, name.Set(a, "b"))
-	require.NoError(t, name.Set(b, "b"))
-	commit(t, m, a)
-	generation := load(t, m, tok).Metadata().Generation
-	saves := st.saves.Load()
-	commit(t, m, b)
-	require.Equal(t, saves+1, st.saves.Load(), "the save that met the conflict")
-	require.Equal(t, generation, load(t, m, tok).Metadata().Generation)
-	require.Equal(t, generation, b.Metadata().Generation)
 }
 
 func TestEmptySessions(t *testing.T) {
@@ -351,90 +223,6 @@ func TestCommitAfterOutage(t *testing.T) {
 	requireCount(t, m, tok, 2)
 }
 
-func TestBusy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var ev events
-		st, m := setup(t, sessions.Config{CommitTimeout: 2 * time.Second, Hooks: ev.hooks()})
-		tok := begin(t, m)
-		s := load(t, m, tok)
-		increment(t, s)
-
-		st.before = func(ctx context.Context, c call) error {
-			if c.op != "save" {
-				return nil
-			}
-			rec, err := st.Store.Load(ctx, c.tok)
-			require.NoError(t, err)
-			_, _, err = st.Store.Save(ctx, c.tok, rec)
-			return err
-		}
-		start := time.Now()
-		_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, sessions.ErrBusy)
-		require.GreaterOrEqual(t, time.Since(start), 2*time.Second)
-		require.Less(t, time.Since(start), 3*time.Second)
-		require.Greater(t, len(ev.of("conflict")), 10)
-		st.before = nil
-		requireCount(t, m, tok, 1)
-	})
-}
-
-// One waits in the queue while another one of its session has the turn, for no
-// longer than a commit may take.
-func TestQueueIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		st, m := setup(t, sessions.Config{CommitTimeout: 2 * time.Second})
-		tok := begin(t, m)
-		first, second := load(t, m, tok), load(t, m, tok)
-		increment(t, first)
-		increment(t, second)
-		newer := load(t, m, tok)
-		increment(t, newer)
-		commit(t, m, newer)
-		g := newGate()
-		st.before = on("load", 1, g.wait) // first has the turn and is stuck, against rule and context
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			// Its own time is over when it goes on.
-			m.Commit(context.Background(), first, sessions.BeforeResponse)
-		})
-		<-g.reached
-		_, err := m.Commit(t.Context(), second, sessions.BeforeResponse)
-		require.ErrorIs(t, err, sessions.ErrBusy)
-		close(g.open)
-		wg.Wait()
-
-		st.before = nil
-		_, err = m.Commit(t.Context(), second, sessions.AfterResponse)
-		require.NoError(t, err, "the turn is free again")
-	})
-}
-
-func TestReplayThatDoesNotDecode(t *testing.T) {
-	for what, prepare := range map[string]func(*sessions.Session){
-		"save":       func(*sessions.Session) {},
-		"regenerate": func(s *sessions.Session) { require.NoError(t, s.Regenerate()) },
-	} {
-		t.Run(what, func(t *testing.T) {
-			st, m := setup(t, sessions.Config{})
-			tok := begin(t, m)
-			s, other := load(t, m, tok), load(t, m, tok)
-			increment(t, s)
-			prepare(s)
-			require.NoError(t, sessions.Key[string](count).Set(other, secret))
-			commit(t, m, other)
-			change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-			require.ErrorIs(t, err, sessions.ErrDecode)
-			requireNoSecret(t, err)
-			require.Equal(t, sessions.Change{}, change)
-			text, err := sessions.Key[string](count).Get(load(t, m, tok))
-			require.NoError(t, err)
-			require.Equal(t, secret, text, "the newer record is overwritten")
-			require.Equal(t, 1, st.Len())
-		})
-	}
-}
-
 // during commits s and runs f while the store has the commit's nth save.
 func during(t *testing.T, st *store, m *sessions.Manager, s *sessions.Session, nth int32, f func()) (change sessions.Change, err error) {
 	t.Helper()
@@ -448,145 +236,6 @@ func during(t *testing.T, st *store, m *sessions.Manager, s *sessions.Session, n
 	wg.Wait()
 	st.before = nil
 	return change, err
-}
-
-func TestChangeDuringCommit(t *testing.T) {
-	for what, start := range map[string]func(t *testing.T, m *sessions.Manager) *sessions.Session{
-		"save": func(t *testing.T, m *sessions.Manager) *sessions.Session { return load(t, m, begin(t, m)) },
-		"create": func(t *testing.T, m *sessions.Manager) *sessions.Session {
-			s := m.New()
-			count.Set(s, 1)
-			return s
-		},
-		"regenerate": func(t *testing.T, m *sessions.Manager) *sessions.Session {
-			s := load(t, m, begin(t, m))
-			require.NoError(t, s.Regenerate())
-			return s
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			t.Run("change", func(t *testing.T) {
-				st, m := setup(t, sessions.Config{})
-				s := start(t, m)
-				increment(t, s)
-				_, err := during(t, st, m, s, 1, func() {
-					increment(t, s)
-					require.NoError(t, name.Set(s, "Grace"))
-				})
-				require.NoError(t, err)
-				commit(t, m, s)
-				requireCount(t, m, stores.Token{ID: s.ID()}, 3)
-				text, err := name.Get(load(t, m, stores.Token{ID: s.ID()}))
-				require.NoError(t, err)
-				require.Equal(t, "Grace", text)
-				require.Equal(t, 1, st.Len())
-			})
-			t.Run("destroy", func(t *testing.T) {
-				st, m := setup(t, sessions.Config{})
-				s := start(t, m)
-				increment(t, s)
-				_, err := during(t, st, m, s, 1, s.Destroy)
-				require.NoError(t, err)
-				_, err = m.Commit(t.Context(), s, sessions.AfterResponse)
-				require.NoError(t, err)
-				require.Zero(t, st.Len())
-			})
-			t.Run("destroy and begin", func(t *testing.T) {
-				st, m := setup(t, sessions.Config{})
-				s := start(t, m)
-				increment(t, s)
-				_, err := during(t, st, m, s, 1, func() {
-					s.Destroy()
-					require.NoError(t, count.Set(s, 77))
-				})
-				require.NoError(t, err)
-				change := commit(t, m, s)
-				require.Equal(t, sessions.Replace, change.Action)
-				requireCount(t, m, change.Token, 77)
-				require.Equal(t, 1, st.Len())
-			})
-			t.Run("regenerate", func(t *testing.T) {
-				st, m := setup(t, sessions.Config{})
-				s := start(t, m)
-				increment(t, s)
-				first, err := during(t, st, m, s, 1, func() { require.NoError(t, s.Regenerate()) })
-				require.NoError(t, err)
-				change := commit(t, m, s)
-				require.Equal(t, sessions.Replace, change.Action)
-				require.False(t, change.Token.ID.Equal(first.Token.ID))
-				require.True(t, change.Token.ID.Equal(s.ID()))
-				requireCount(t, m, change.Token, 2)
-				require.Equal(t, 1, st.Len())
-			})
-		})
-	}
-}
-
-// What another request wrote and what this one changed while its commit replayed
-// are both kept.
-func TestChangeDuringReplay(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s, other := load(t, m, tok), load(t, m, tok)
-	increment(t, s)
-	_, err := count.Update(other, func(n int) int { return n + 100 })
-	require.NoError(t, err)
-	require.NoError(t, name.Set(other, "Grace"))
-	commit(t, m, other)
-	_, err = during(t, st, m, s, 2, func() { increment(t, s) })
-	require.NoError(t, err)
-	n, err := count.Get(s)
-	require.NoError(t, err)
-	require.Equal(t, 103, n)
-	text, err := name.Get(s)
-	require.NoError(t, err)
-	require.Equal(t, "Grace", text, "the session goes on with the newer record")
-	commit(t, m, s)
-	requireCount(t, m, tok, 103)
-}
-
-// What came into a commit and can't be replayed on what it wrote is an error. It
-// must not be saved over the other request's change.
-func TestChangeDuringReplayThatDoesNotDecode(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s, other := load(t, m, tok), load(t, m, tok)
-	require.NoError(t, name.Set(s, "Grace"))
-	require.NoError(t, s.Regenerate())
-	require.NoError(t, sessions.Key[string](count).Set(other, "a text"))
-	commit(t, m, other)
-	// Regenerate saves under the new ID, meets the conflict at Delete and saves
-	// again.
-	change, err := during(t, st, m, s, 2, func() { increment(t, s) })
-	require.ErrorIs(t, err, sessions.ErrDecode)
-	require.Equal(t, sessions.Replace, change.Action, "the old ID is dead; without the new one all is lost")
-	commit(t, m, s)
-	s = load(t, m, change.Token)
-	text, err := sessions.Key[string](count).Get(s)
-	require.NoError(t, err)
-	require.Equal(t, "a text", text)
-	text, err = name.Get(s)
-	require.NoError(t, err)
-	require.Equal(t, "Grace", text)
-}
-
-// The session that begins after a Destroy must not suffer because the one before
-// it was ended elsewhere.
-func TestBeginDuringCommitOfAnEndedSession(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s := load(t, m, tok)
-	increment(t, s)
-	_, err := during(t, st, m, s, 1, func() {
-		require.NoError(t, st.Store.Delete(t.Context(), tok, ""))
-		s.Destroy()
-		require.NoError(t, count.Set(s, 77))
-	})
-	require.ErrorIs(t, err, sessions.ErrEnded)
-	change := commit(t, m, s)
-	require.Equal(t, sessions.Replace, change.Action)
-	requireCount(t, m, change.Token, 77)
-	require.Equal(t, 1, st.Len())
 }
 
 func TestEndedElsewhere(t *testing.T) {

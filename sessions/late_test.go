@@ -1,0 +1,130 @@
+package sessions_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
+)
+
+func TestLateChanges(t *testing.T) {
+	late := func(t *testing.T, m *sessions.Manager, s *sessions.Session) {
+		t.Helper()
+		change, err := m.Commit(t.Context(), s, sessions.AfterResponse)
+		require.NoError(t, err)
+		require.NotEqual(t, sessions.Replace, change.Action)
+	}
+	tooLate := func(t *testing.T, m *sessions.Manager, s *sessions.Session) {
+		t.Helper()
+		change, err := m.Commit(t.Context(), s, sessions.AfterResponse)
+		require.ErrorIs(t, err, sessions.ErrTooLate, "who asks whether it is stored must be told")
+		require.NotEqual(t, sessions.Replace, change.Action)
+	}
+	t.Run("on a server", func(t *testing.T) {
+		var ev events
+		_, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		commit(t, m, s)
+		increment(t, s)
+		late(t, m, s)
+		requireCount(t, m, tok, 2)
+		require.Empty(t, ev.of("late change"))
+	})
+	t.Run("held by the client", func(t *testing.T) {
+		var ev events
+		m := newManager(t, clientStore{}, sessions.Config{Hooks: ev.hooks()})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		increment(t, s)
+		tok = commit(t, m, s).Token
+		increment(t, s)
+		require.NoError(t, name.Set(s, "Grace"))
+		tooLate(t, m, s)
+		requireCount(t, m, tok, 2)
+		n, err := count.Get(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, n, "the session shows what was discarded")
+		require.Len(t, ev.of("late change"), 1)
+		require.Equal(t, tok.ID.Key(), ev.of("late change")[0].Key)
+		late(t, m, s)
+		require.Len(t, ev.of("late change"), 1, "reported twice")
+	})
+	t.Run("ended at the client", func(t *testing.T) {
+		var ev events
+		m := newManager(t, clientStore{}, sessions.Config{Hooks: ev.hooks()})
+		s := load(t, m, begin(t, m))
+		commit(t, m, s)
+		s.Destroy()
+		tooLate(t, m, s)
+		require.Len(t, ev.of("late change"), 1, "the token lives on, and nobody is told")
+		require.Empty(t, ev.of("destroyed"))
+	})
+	t.Run("new", func(t *testing.T) {
+		var ev events
+		st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+		s := m.New()
+		s.ID()
+		commit(t, m, s)
+		late(t, m, s)
+		require.Empty(t, ev.of("late change"))
+		require.NoError(t, count.Set(s, 1))
+		tooLate(t, m, s)
+		require.Zero(t, st.Len())
+		require.Len(t, ev.of("late change"), 1)
+	})
+	t.Run("Destroy removes the record", func(t *testing.T) {
+		var ev events
+		st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		commit(t, m, s)
+		s.Destroy()
+		late(t, m, s)
+		require.Zero(t, st.Len())
+		require.Empty(t, ev.of("late change"))
+		require.Len(t, ev.of("destroyed"), 1)
+	})
+	t.Run("what begins after a late Destroy is discarded", func(t *testing.T) {
+		var ev events
+		st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		commit(t, m, s)
+		increment(t, s)
+		s.Destroy()
+		require.NoError(t, count.Set(s, 9))
+		tooLate(t, m, s)
+		require.Zero(t, st.Len())
+		require.Len(t, ev.of("late change"), 1)
+	})
+	t.Run("a regeneration that failed in time is not made up for", func(t *testing.T) {
+		var ev events
+		st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		increment(t, s)
+		st.before = on("save", 1, func() error { return errOutage })
+		_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		tooLate(t, m, s)
+		requireCount(t, m, tok, 1)
+		require.Len(t, ev.of("late change"), 1)
+		require.True(t, s.ID().Equal(tok.ID))
+	})
+	t.Run("nothing is read again or touched", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
+			s := load(t, m, begin(t, m))
+			time.Sleep(30 * time.Minute)
+			writes := st.writes()
+			late(t, m, s)
+			require.Equal(t, writes, st.writes(), "the cookie's Max-Age could not follow")
+		})
+	})
+}
