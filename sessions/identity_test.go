@@ -409,6 +409,24 @@ func TestUnknownIDIsNeverAdopted(t *testing.T) {
 	requireRejected(t, client, planted, sessions.Tampered)
 }
 
+// What stands behind the ID of a session on a server is the client's choice. It
+// is not looked at, and not handed back when the token is written again.
+func TestPayloadOfAServerHeldSessionIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
+		tok := begin(t, m)
+		tok.Payload = "c29tZXRoaW5n"
+		time.Sleep(10 * time.Minute)
+		s := load(t, m, tok)
+		again, ok := m.Token(s)
+		require.True(t, ok)
+		require.Empty(t, again.Token.Payload)
+		change := commit(t, m, s) // a touch is due
+		require.Equal(t, sessions.Replace, change.Action)
+		require.Empty(t, change.Token.Payload)
+	})
+}
+
 func TestNewSessionsDiffer(t *testing.T) {
 	_, m := setup(t, sessions.Config{})
 	a, b := m.New(), m.New()
