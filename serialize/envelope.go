@@ -19,15 +19,7 @@ var (
 // Envelope is one session's record: its metadata and its encoded values.
 type Envelope struct {
 	Metadata
-
-	// Values are sorted by Name, bytewise, without duplicates.
-	Values []Value
-}
-
-// Value is one encoded value.
-type Value struct {
-	Name string // 1 to 255 bytes
-	Data []byte // what a Serializer's Marshal returned; may be empty
+	Values Values
 }
 
 // Metadata is what a record tells of its session. Times are kept to the

@@ -88,13 +88,17 @@ func ExampleFunc() {
 
 func ExampleJoin() {
 	created := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	values, err := serialize.Values{}.With("visits", []byte("3"))
+	if err != nil {
+		panic(err)
+	}
 	record, err := serialize.Join(nil, serialize.Envelope{
 		Metadata: serialize.Metadata{
 			Created:    created,
 			Deadline:   created.Add(24 * time.Hour),
 			Generation: 1,
 		},
-		Values: []serialize.Value{{Name: "visits", Data: []byte("3")}},
+		Values: values,
 	})
 	if err != nil {
 		panic(err)
@@ -110,7 +114,9 @@ func ExampleSplit() {
 		panic(err)
 	}
 	fmt.Println(env.Created, env.Deadline.Sub(env.Created))
-	fmt.Printf("%s: %s\n", env.Values[0].Name, env.Values[0].Data)
+	for name, data := range env.Values.All() {
+		fmt.Printf("%s: %s\n", name, data)
+	}
 	// Output:
 	// 2026-03-01 12:00:00 +0000 UTC 24h0m0s
 	// visits: 3

@@ -10,24 +10,14 @@ import (
 
 // Join appends the record that holds env to dst, which must not overlap env's
 // slices. It fails with [ErrInvalid], and returns nil, where env breaks a rule
-// of [Envelope], [Value] or [Metadata]. docs/format.md gives the bytes.
+// of [Metadata]. docs/format.md gives the bytes.
 func Join(dst []byte, env Envelope) ([]byte, error) {
 	dst, err := appendMetadata(slices.Grow(dst, sizeBound(&env)), &env.Metadata)
 	if err != nil {
 		return nil, err
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(env.Values)))
-	for i, v := range env.Values {
-		if len(v.Name) == 0 || len(v.Name) > maxName {
-			return nil, fmt.Errorf("%w: the name of value %d has %d bytes; it must have 1 to %d", ErrInvalid, i, len(v.Name), maxName)
-		}
-		if i > 0 && v.Name <= env.Values[i-1].Name {
-			return nil, fmt.Errorf("%w: value %d is out of order or a duplicate; sort Values by Name", ErrInvalid, i)
-		}
-		dst = appendSized(dst, v.Name)
-		dst = appendSized(dst, v.Data)
-	}
-	return dst, nil
+	dst = binary.AppendUvarint(dst, uint64(env.Values.count))
+	return append(dst, env.Values.block...), nil
 }
 
 func appendMetadata(dst []byte, md *Metadata) ([]byte, error) {
@@ -135,12 +125,9 @@ func millis(name string, t time.Time) (int64, error) {
 // sizeBound returns at least the length of the record, so that Join grows dst
 // once. It is exact but for the numbers in the metadata.
 func sizeBound(env *Envelope) int {
-	size := 128 + len(env.Owner) + len(env.Label) + len(env.Revision)
+	size := 128 + len(env.Values.block) + len(env.Owner) + len(env.Label) + len(env.Revision)
 	for _, f := range env.Extra {
 		size += 1 + sizedLen(len(f.Data))
-	}
-	for _, v := range env.Values {
-		size += sizedLen(len(v.Name)) + sizedLen(len(v.Data))
 	}
 	return size
 }

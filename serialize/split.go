@@ -10,8 +10,8 @@ import (
 // would not have written, so that one Envelope has one spelling: what Split
 // accepts, Join writes back byte for byte.
 //
-// The Data slices share memory with data, each with no capacity beyond its own
-// bytes; an empty one is not nil. The strings share none.
+// The values and the Data of Extra share memory with data, which must not be
+// changed any more; the strings share none.
 func Split(data []byte) (Envelope, error) {
 	md, rest, err := splitMetadata(data)
 	if err != nil {
@@ -21,45 +21,11 @@ func Split(data []byte) (Envelope, error) {
 	if err != nil {
 		return Envelope{}, err
 	}
-	// A value has at least a length, one byte of name, and a length.
-	if count > uint64(len(rest)/3) {
-		return Envelope{}, malformed("more values than bytes")
+	values, err := splitValues(count, rest)
+	if err != nil {
+		return Envelope{}, err
 	}
-
-	env := Envelope{Metadata: md}
-	if count == 0 {
-		if len(rest) > 0 {
-			return Envelope{}, malformed("bytes after the last value")
-		}
-		return env, nil
-	}
-	// One string for all names: the values' bytes in it are the price of a
-	// single allocation.
-	text := string(rest)
-	env.Values = make([]Value, count)
-	var last string
-	for i := range env.Values {
-		v := &env.Values[i]
-		var name []byte
-		if name, rest, err = cutSized(rest); err != nil {
-			return Envelope{}, err
-		}
-		if len(name) == 0 || len(name) > maxName {
-			return Envelope{}, malformed("name empty or too long")
-		}
-		end := len(text) - len(rest)
-		if v.Name = text[end-len(name) : end]; v.Name <= last {
-			return Envelope{}, malformed("names out of order or twice")
-		}
-		last = v.Name
-		if v.Data, rest, err = cutSized(rest); err != nil {
-			return Envelope{}, err
-		}
-	}
-	if len(rest) > 0 {
-		return Envelope{}, malformed("bytes after the last value")
-	}
-	return env, nil
+	return Envelope{md, values}, nil
 }
 
 func splitMetadata(data []byte) (md Metadata, rest []byte, err error) {

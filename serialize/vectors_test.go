@@ -74,7 +74,7 @@ func TestVectors(t *testing.T) {
 				want.Extra = append(want.Extra, serialize.Field{Tag: f.Tag, Data: unhex(t, f.Hex)})
 			}
 			for _, value := range v.Values {
-				want.Values = append(want.Values, serialize.Value{Name: value.Name, Data: unhex(t, value.Hex)})
+				want.Values = with(t, want.Values, value.Name, string(unhex(t, value.Hex)))
 			}
 			got, err := serialize.Split(unhex(t, v.Hex))
 			require.NoError(t, err)

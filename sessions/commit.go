@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -47,7 +48,7 @@ type Change struct {
 type job struct {
 	held   *held
 	id     stores.ID // of a new session, or the new one of a regeneration
-	values values
+	values serialize.Values
 	log    []logged
 	edits  []edit
 	ended  []*held
@@ -56,7 +57,7 @@ type job struct {
 }
 
 func (j *job) dirty() bool {
-	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.equal(j.held.vals())
+	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.Equal(j.held.vals())
 }
 
 // replaces tells whether the job saves over a record.
@@ -165,9 +166,8 @@ func (m *Manager) settled(s *Session, phase Phase) bool {
 
 // job needs s.mu.
 func (s *Session) job() *job {
-	s.shared = true // the commit reads s.values outside the lock
 	j := &job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
-	if !s.held.exists() && len(s.values)+len(s.edits) > 0 {
+	if !s.held.exists() && s.values.Len()+len(s.edits) > 0 {
 		s.begin()
 		j.id, j.began = s.id(), s.began
 	}
@@ -186,7 +186,7 @@ func (s *Session) discardLate() bool {
 	regenerate := s.held.exists() && !s.next.IsZero() // an earlier commit failed
 	keeps := s.held.exists() && !s.held.clientHeld() && !regenerate
 	if !keeps && (len(s.log)+len(s.edits) > 0 || regenerate) {
-		s.values, s.shared, s.log, s.edits = s.held.vals(), true, nil, nil
+		s.values, s.log, s.edits = s.held.vals(), nil, nil
 		dropped = true
 	}
 	if regenerate {
@@ -201,7 +201,7 @@ type writer func(*Manager, context.Context, *job) (*held, error)
 // plan returns how j must be written, or nil where there is nothing to write.
 func (m *Manager) plan(j *job, phase Phase) writer {
 	switch {
-	case !j.held.exists() && len(j.values)+len(j.edits) == 0:
+	case !j.held.exists() && j.values.Len()+len(j.edits) == 0:
 		return nil
 	case !j.held.exists():
 		return (*Manager).create
@@ -284,7 +284,7 @@ func (s *Session) settle(j *job, h *held) error {
 	s.log = s.log[len(j.log):]
 	log := s.log
 	if len(log) == 0 {
-		s.values, s.shared = h.values, true
+		s.values = h.values
 	}
 	s.mu.Unlock()
 
@@ -304,9 +304,9 @@ func (s *Session) settle(j *job, h *held) error {
 		case s.lives != j.lives:
 			return nil
 		case err != nil:
-			s.values, s.shared, s.log = h.values, true, nil
+			s.values, s.log = h.values, nil
 		default:
-			s.values, s.shared = vals, false
+			s.values = vals
 		}
 		return err
 	}

@@ -2,7 +2,6 @@ package sessions_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -395,9 +394,9 @@ func TestMetadata(t *testing.T) {
 type timeless struct{ serialize.Serializer }
 
 func (timeless) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
-	for _, v := range env.Values {
-		dst = append(dst, byte(len(v.Name)), byte(len(v.Data)))
-		dst = append(append(dst, v.Name...), v.Data...)
+	for name, data := range env.Values.All() {
+		dst = append(dst, byte(len(name)), byte(len(data)))
+		dst = append(append(dst, name...), data...)
 	}
 	return dst, nil
 }
@@ -405,7 +404,9 @@ func (timeless) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
 func (timeless) Split(data []byte) (env serialize.Envelope, err error) {
 	for len(data) > 0 {
 		n, d := int(data[0])+2, int(data[1])
-		env.Values = append(env.Values, serialize.Value{Name: string(data[2:n]), Data: slices.Clone(data[n : n+d])})
+		if env.Values, err = env.Values.With(string(data[2:n]), data[n:n+d]); err != nil {
+			return env, err
+		}
 		data = data[n+d:]
 	}
 	return env, nil

@@ -22,7 +22,7 @@ func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) 
 		return nil, err
 	}
 	m.emit(ctx, evLoaded, tok.ID, started, Event{})
-	return &Session{m: m, held: h, values: h.values, shared: true}, nil
+	return &Session{m: m, held: h, values: h.values}, nil
 }
 
 func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time.Time, err error) {

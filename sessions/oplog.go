@@ -1,12 +1,6 @@
 package sessions
 
-import (
-	"bytes"
-	"slices"
-	"strings"
-
-	"github.com/bulla-go/bulla/serialize"
-)
+import "github.com/bulla-go/bulla/serialize"
 
 // An operation changes one value. It is given the value's bytes and whether
 // there are any, and returns the new bytes and whether the value stays. It may
@@ -28,53 +22,25 @@ func edited(meta serialize.Metadata, edits []edit) serialize.Metadata {
 	return meta
 }
 
-// values are a session's encoded values, sorted by name.
-type values []serialize.Value
-
-func (v values) find(name string) (int, bool) {
-	return slices.BinarySearchFunc(v, name, func(x serialize.Value, name string) int {
-		return strings.Compare(x.Name, name)
-	})
-}
-
-func (v values) get(name string) ([]byte, bool) {
-	i, ok := v.find(name)
-	if !ok {
-		return nil, false
-	}
-	return v[i].Data, true
-}
-
-// put changes v in place: the caller owns it.
-func (v values) put(name string, data []byte, keep bool) values {
-	i, ok := v.find(name)
-	switch {
-	case ok && keep:
-		v[i].Data = data
-	case ok:
-		return slices.Delete(v, i, i+1)
-	case keep:
-		return slices.Insert(v, i, serialize.Value{Name: name, Data: data})
-	}
-	return v
-}
-
-func (v values) equal(w values) bool {
-	return slices.EqualFunc(v, w, func(a, b serialize.Value) bool {
-		return a.Name == b.Name && bytes.Equal(a.Data, b.Data)
-	})
-}
-
-// replay applies the log to a copy of v.
-func replay(v values, log []logged) (values, error) {
-	v = slices.Clone(v)
+// replay applies the log to v.
+func replay(v serialize.Values, log []logged) (serialize.Values, error) {
 	for _, l := range log {
-		old, ok := v.get(l.name)
+		old, ok := v.Get(l.name)
 		data, keep, err := l.op(old, ok)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			v, err = put(v, l.name, data, keep)
 		}
-		v = v.put(l.name, data, keep)
+		if err != nil {
+			return serialize.Values{}, err
+		}
 	}
 	return v, nil
+}
+
+// put returns v with what an operation has made of one value.
+func put(v serialize.Values, name string, data []byte, keep bool) (serialize.Values, error) {
+	if !keep {
+		return v.Without(name), nil
+	}
+	return v.With(name, data)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,11 +27,10 @@ type Session struct {
 	commit sync.Mutex // held during a commit, so that there is one at a time
 
 	mu     sync.Mutex
-	held   *held     // what the store has; nil for a new session
-	next   stores.ID // the ID from the next commit on; zero to keep held's
-	began  time.Time // of a new session; zero until it matters
-	values values    // held.values with the log applied
-	shared bool      // values is held.values itself: copy before a change
+	held   *held            // what the store has; nil for a new session
+	next   stores.ID        // the ID from the next commit on; zero to keep held's
+	began  time.Time        // of a new session; zero until it matters
+	values serialize.Values // held.values with the log applied
 	log    []logged
 	edits  []edit  // of the metadata
 	ended  []*held // destroyed in this request; the next commit removes them
@@ -49,7 +47,7 @@ type held struct {
 	rev     stores.Revision
 	expires time.Time // of the record; of a client-held one, as sealed
 	meta    serialize.Metadata
-	values  values
+	values  serialize.Values
 	stale   bool // to be saved again: retired key, or another configuration
 	refile  bool // its entry in the list of its owner is under a retired key
 
@@ -81,9 +79,9 @@ func (h *held) metadata() serialize.Metadata {
 	return h.meta
 }
 
-func (h *held) vals() values {
+func (h *held) vals() serialize.Values {
 	if h == nil {
-		return nil
+		return serialize.Values{}
 	}
 	return h.values
 }
@@ -178,7 +176,7 @@ func (s *Session) Destroy() {
 	s.held = nil
 	s.next = stores.ID{}
 	s.began = time.Time{}
-	s.values, s.shared, s.log, s.edits = nil, false, nil, nil
+	s.values, s.log, s.edits = serialize.Values{}, nil, nil
 	s.gone, s.unsure = false, nil
 	s.lives++
 }
@@ -262,7 +260,7 @@ func (s *Session) get(name string) (data []byte, ok bool, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data, ok = s.values.get(name)
+	data, ok = s.values.Get(name)
 	return data, ok, nil
 }
 
@@ -278,7 +276,7 @@ func (s *Session) apply(name string, op operation) error {
 	}
 	for range 100 {
 		s.mu.Lock()
-		old, ok := s.values.get(name)
+		old, ok := s.values.Get(name)
 		s.mu.Unlock()
 
 		data, keep, err := op(old, ok)
@@ -287,26 +285,20 @@ func (s *Session) apply(name string, op operation) error {
 		}
 
 		s.mu.Lock()
-		now, still := s.values.get(name)
+		now, still := s.values.Get(name)
 		if still != ok || !bytes.Equal(now, old) {
 			s.mu.Unlock()
 			continue
 		}
 		// What changes nothing is not logged: it must not write the session.
 		if keep != ok || keep && !bytes.Equal(data, old) {
-			s.change(name, data, keep)
-			s.log = append(s.log, logged{name, op})
+			var changed serialize.Values
+			if changed, err = put(s.values, name, data, keep); err == nil {
+				s.values, s.log = changed, append(s.log, logged{name, op})
+			}
 		}
 		s.mu.Unlock()
-		return nil
+		return err
 	}
 	return fmt.Errorf("%w: key %q; does its update function set it?", ErrBusy, name)
-}
-
-// change needs s.mu.
-func (s *Session) change(name string, data []byte, keep bool) {
-	if s.shared {
-		s.values, s.shared = slices.Clone(s.values), false
-	}
-	s.values = s.values.put(name, data, keep)
 }

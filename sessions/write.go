@@ -17,7 +17,7 @@ const cleanupTimeout = 2 * time.Second
 
 // put seals base's metadata, edited, with vals and saves it at revision rev under
 // tok.
-func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev stores.Revision, vals values, edits []edit) (*held, error) {
+func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev stores.Revision, vals serialize.Values, edits []edit) (*held, error) {
 	now := now()
 	env := serialize.Envelope{Metadata: edited(base.meta, edits), Values: vals}
 	env.Generation++
@@ -144,7 +144,7 @@ func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 		if base, vals, err = retry.again(ctx, base.token, base.sent, j.log); err != nil {
 			return h, m.failed(ctx, id, started, err)
 		}
-		if len(j.edits) == 0 && vals.equal(base.values) { // the other request did the same
+		if len(j.edits) == 0 && vals.Equal(base.values) { // the other request did the same
 			return base, nil
 		}
 	}
@@ -283,7 +283,7 @@ func (m *Manager) retry(id stores.ID) *retry { return &retry{m: m, id: id, leave
 // it. After the first conflict requests of one session queue within this
 // process; further conflicts come from other processes, and are spread by a
 // random pause.
-func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []logged) (*held, values, error) {
+func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []logged) (*held, serialize.Values, error) {
 	r.attempts++
 	r.m.emit(ctx, evConflict, r.id, time.Time{}, Event{Attempts: r.attempts})
 	// Where no call can wait, the commit has no time limit; waiting has.
@@ -296,7 +296,7 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 	if r.attempts == 1 {
 		leave, err := r.m.queue.enter(ctx, r.id.Key())
 		if err != nil {
-			return nil, nil, busy()
+			return nil, serialize.Values{}, busy()
 		}
 		r.leave = leave
 	} else {
@@ -305,16 +305,16 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return nil, nil, busy()
+			return nil, serialize.Values{}, busy()
 		}
 	}
 	tok.Payload = "" // a hybrid store has moved the record to the server
 	newer, err := r.m.loadRecord(ctx, tok)
 	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
-		return nil, nil, ErrEnded
+		return nil, serialize.Values{}, ErrEnded
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, serialize.Values{}, err
 	}
 	vals, err := replay(newer.values, log)
 	newer.sent = sent

@@ -29,7 +29,6 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/bulla-go/bulla/encrypt"
-	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/cookiestore"
@@ -232,9 +231,9 @@ func print(w io.Writer, tok stores.Token, mac []byte, found sessions.Inspection)
 	if env.Label != "" {
 		line("label", visible(env.Label))
 	}
-	fmt.Fprintf(w, "\n%d values\n", len(env.Values))
-	for _, v := range env.Values {
-		fmt.Fprintf(w, "%s: %s\n", strconv.Quote(v.Name), readable(v))
+	fmt.Fprintf(w, "\n%d values\n", env.Values.Len())
+	for name, data := range env.Values.All() {
+		fmt.Fprintf(w, "%s: %s\n", strconv.Quote(name), readable(data))
 	}
 }
 
@@ -247,14 +246,14 @@ func relative(d time.Duration) string {
 
 // readable shows JSON as it is, CBOR in its diagnostic notation, and other bytes
 // in hexadecimal.
-func readable(v serialize.Value) string {
-	if json.Valid(v.Data) {
-		return visible(string(v.Data))
+func readable(data []byte) string {
+	if json.Valid(data) {
+		return visible(string(data))
 	}
-	if text, err := cbor.Diagnose(v.Data); err == nil {
+	if text, err := cbor.Diagnose(data); err == nil {
 		return visible(text)
 	}
-	return "0x" + hex.EncodeToString(v.Data)
+	return "0x" + hex.EncodeToString(data)
 }
 
 // visible leaves out what would drive the terminal: the content is the users'.

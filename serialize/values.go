@@ -1,0 +1,151 @@
+package serialize
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"iter"
+)
+
+// Values are a session's encoded values, by name, in the form that a record has
+// them: most requests look at one or two of them, and taking all apart would cost
+// more than everything else that is done with a record.
+//
+// Values are immutable and safe for concurrent use. The zero Values are none.
+type Values struct {
+	count int
+	block []byte // each a sized name and sized data, sorted by name, bytewise, no name twice
+}
+
+// Len returns the number of values.
+func (v Values) Len() int { return v.count }
+
+// Get returns what a Serializer's Marshal returned for name, and whether there is
+// a value of that name. The result shares memory with v and must not be changed;
+// it has no capacity beyond its bytes, and is never nil where there is a value.
+func (v Values) Get(name string) (data []byte, ok bool) {
+	for rest := v.block; len(rest) > 0; {
+		var have []byte
+		have, data, rest = cutValue(rest)
+		if string(have) >= name {
+			if string(have) == name {
+				return data, true
+			}
+			break
+		}
+	}
+	return nil, false
+}
+
+// All yields names and data, sorted by name. What [Values.Get] says of the data
+// holds here.
+func (v Values) All() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for rest := v.block; len(rest) > 0; {
+			var name, data []byte
+			if name, data, rest = cutValue(rest); !yield(string(name), data) {
+				return
+			}
+		}
+	}
+}
+
+// With returns v and data under name, in place of what is there under it. A name
+// that is empty or has more than 255 bytes is [ErrInvalid].
+func (v Values) With(name string, data []byte) (Values, error) {
+	if len(name) == 0 || len(name) > maxName {
+		return Values{}, fmt.Errorf("%w: the name of a value has %d bytes; it must have 1 to %d", ErrInvalid, len(name), maxName)
+	}
+	start, end := v.find(name)
+	block := make([]byte, 0, len(v.block)-(end-start)+sizedLen(len(name))+sizedLen(len(data)))
+	block = append(block, v.block[:start]...)
+	block = appendSized(block, name)
+	block = appendSized(block, data)
+	block = append(block, v.block[end:]...)
+	if start == end {
+		v.count++
+	}
+	return Values{v.count, block}, nil
+}
+
+// Without returns v without the value of that name.
+func (v Values) Without(name string) Values {
+	start, end := v.find(name)
+	switch {
+	case start == end:
+		return v
+	case v.count == 1:
+		return Values{}
+	}
+	block := make([]byte, 0, len(v.block)-(end-start))
+	block = append(block, v.block[:start]...)
+	return Values{v.count - 1, append(block, v.block[end:]...)}
+}
+
+// Equal tells whether v and w have the same names and data.
+func (v Values) Equal(w Values) bool { return bytes.Equal(v.block, w.block) }
+
+// find returns where the value of that name lies in the block. Where there is
+// none, start and end are the place where it belongs.
+func (v Values) find(name string) (start, end int) {
+	for rest := v.block; len(rest) > 0; start = end {
+		var have []byte
+		have, _, rest = cutValue(rest)
+		if string(have) > name {
+			break
+		}
+		end = len(v.block) - len(rest)
+		if string(have) == name {
+			return start, end
+		}
+	}
+	return start, start
+}
+
+// cutValue cuts one value off a block, which is known to be well-formed.
+func cutValue(block []byte) (name, data, rest []byte) {
+	name, block = cut(block)
+	data, rest = cut(block)
+	return name, data, rest
+}
+
+func cut(b []byte) (data, rest []byte) {
+	n, i := uint64(b[0]), 1
+	if n >= 0x80 {
+		n, i = binary.Uvarint(b)
+	}
+	b = b[i:]
+	return b[:n:n], b[n:]
+}
+
+// splitValues reads count values, which must be all that b has.
+func splitValues(count uint64, b []byte) (Values, error) {
+	// A value has at least a length, one byte of name, and a length.
+	if count > uint64(len(b)/3) {
+		return Values{}, malformed("more values than bytes")
+	}
+	var last, name []byte
+	rest, err := b, error(nil)
+	for range count {
+		if name, rest, err = cutSized(rest); err != nil {
+			return Values{}, err
+		}
+		if len(name) == 0 || len(name) > maxName {
+			return Values{}, malformed("name empty or too long")
+		}
+		if bytes.Compare(name, last) <= 0 {
+			return Values{}, malformed("names out of order or twice")
+		}
+		last = name
+		if _, rest, err = cutSized(rest); err != nil {
+			return Values{}, err
+		}
+	}
+	if len(rest) > 0 {
+		return Values{}, malformed("bytes after the last value")
+	}
+	if count == 0 {
+		return Values{}, nil
+	}
+	return Values{int(count), b[:len(b):len(b)]}, nil
+}
