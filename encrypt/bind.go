@@ -12,9 +12,13 @@ func (r *Keyring) Bind(binding []byte) (Encryptor, error) {
 	if err := r.check(binding); err != nil {
 		return nil, err
 	}
-	secrets := new(boundSecrets)
-	secrets.binding = append(secrets.array[:0], binding...)
-	return &bound{r, secrets}, nil
+	box := new(struct { // one allocation for both
+		bound
+		boundSecrets
+	})
+	box.binding = append(box.array[:0], binding...)
+	box.bound = bound{r, &box.boundSecrets}
+	return &box.bound, nil
 }
 
 // bound is a Keyring for one binding. Its secrets, among them a session's ID,
@@ -25,7 +29,7 @@ type bound struct {
 }
 
 type boundSecrets struct {
-	array   [128]byte // where binding lies, if it fits: one allocation for both
+	array   [96]byte // where binding lies, if it fits
 	binding []byte
 
 	mu      sync.Mutex

@@ -108,14 +108,23 @@ func (c cookie) sent(r *http.Request, array *[maxCandidates + 1]string) []string
 	return values
 }
 
-// set returns the line that gives the client value.
-func (c cookie) set(value string, maxAge time.Duration) string {
-	age := ""
+// set returns the line that gives the client tok, with the ID's MAC where there
+// is one.
+func (c cookie) set(tok stores.Token, mac []byte, maxAge time.Duration) string {
+	const maxAgeRoom = len("; Max-Age=") + 20
+	var line strings.Builder // in one piece, since a payload is large
+	line.Grow(len(c.name) + 1 + stores.HeadChars(len(mac) > 0) + len(tok.Payload) + maxAgeRoom + len(c.attrs))
+	line.WriteString(c.name)
+	line.WriteByte('=')
+	tok.WriteValue(&line, mac)
 	if maxAge > 0 {
+		line.WriteString("; Max-Age=")
 		// Rounded up: the server's deadline is the one that counts.
-		age = "; Max-Age=" + strconv.FormatInt(int64((maxAge+time.Second-1)/time.Second), 10)
+		var digits [20]byte
+		line.Write(strconv.AppendInt(digits[:0], int64((maxAge+time.Second-1)/time.Second), 10))
 	}
-	return c.name + "=" + value + age + c.attrs
+	line.WriteString(c.attrs)
+	return line.String()
 }
 
 // remove returns the line that takes the cookie away. It repeats the attributes:

@@ -26,11 +26,15 @@ type request struct {
 	// goroutine's commit does not hold up the others' look at the session.
 	session atomic.Pointer[sessions.Session]
 
+	// through is set when the response has begun and may be written. Most calls
+	// of Write come after the first one and need no more than this.
+	through atomic.Bool
+
 	mu      sync.Mutex
 	loadErr error  // the store is asked once
 	resign  bool   // the ID's MAC is under a retired key
 	line    string // the Set-Cookie line that this request has added
-	begun   bool   // the response's headers are out
+	begun   bool   // the response has begun; its headers may be on their way
 	failed  error  // the commit failed: the error handler has answered
 }
 
@@ -168,12 +172,22 @@ func (q *request) Commit(ctx context.Context) error {
 // begin commits the session before the first byte of the response. Where that
 // fails, the error handler has answered, and the error is returned.
 func (q *request) begin() error {
+	if q.through.Load() {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.begun {
-		return q.failed
+	if !q.begun {
+		q.begun = true
+		q.failed = q.commit()
+		q.through.Store(q.failed == nil)
 	}
-	q.begun = true
+	return q.failed
+}
+
+// commit writes the session and puts what the client must know into the headers.
+// It needs q.mu.
+func (q *request) commit() error {
 	s := q.session.Load()
 	if s == nil {
 		return nil
@@ -201,14 +215,11 @@ func (q *request) begin() error {
 // finish ends the request: it commits a response that was not begun, or what the
 // handler changed after it began.
 func (q *request) finish() {
-	q.mu.Lock()
-	begun, failed := q.begun, q.failed
-	q.mu.Unlock()
-	if !begun {
-		q.begin()
+	if !q.through.Load() {
+		q.begin() // does nothing where the commit has failed
 		return
 	}
-	if s := q.session.Load(); s != nil && failed == nil {
+	if s := q.session.Load(); s != nil {
 		// What fails or comes too late has been told to hooks and log; the
 		// client has its answer already.
 		q.m.manager.Commit(q.r.Context(), s, sessions.AfterResponse)
@@ -252,7 +263,7 @@ func (q *request) apply(change sessions.Change) {
 		if q.m.signer != nil {
 			mac = q.m.signer.sign(change.Token.ID)
 		}
-		q.line = q.m.cookie.set(change.Token.Value(mac), change.MaxAge)
+		q.line = q.m.cookie.set(change.Token, mac, change.MaxAge)
 	}
 	q.w.Header().Add("Set-Cookie", q.line)
 }

@@ -43,8 +43,8 @@ func (f Flash[T]) Pop(s *Session) ([]T, error) {
 		if !ok {
 			return nil, false, nil
 		}
-		list, err := key.decode(s, old)
-		if err != nil {
+		var list []message[T]
+		if err := key.decode(s, old, &list); err != nil {
 			return nil, false, err
 		}
 		var rest []message[T]
@@ -56,7 +56,7 @@ func (f Flash[T]) Pop(s *Session) ([]T, error) {
 		if len(rest) == 0 {
 			return nil, false, nil
 		}
-		data, err := key.encode(s, rest)
+		data, err := key.encode(s, &rest)
 		return data, true, err
 	})
 	return all, err

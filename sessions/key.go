@@ -21,15 +21,8 @@ type Key[T any] string
 // [ErrNoValue]; where the stored value is not a T, it is [ErrDecode] and names
 // the key and the type, never the content.
 func (k Key[T]) Get(s *Session) (T, error) {
-	var v T
-	data, ok, err := s.get(string(k))
-	if err != nil {
-		return v, err
-	}
-	if !ok {
-		return v, fmt.Errorf("%w under key %q", ErrNoValue, string(k))
-	}
-	return k.decode(s, data)
+	v, _, err := k.get(s)
+	return v, err
 }
 
 // GetOr returns the value, or def where there is none. It still fails where
@@ -39,7 +32,21 @@ func (k Key[T]) GetOr(s *Session, def T) (T, error) {
 	if err != nil || !ok {
 		return def, err
 	}
-	return k.decode(s, data)
+	var v T
+	err = k.decode(s, data, &v)
+	return v, err
+}
+
+// get returns the value and its bytes.
+func (k Key[T]) get(s *Session) (v T, data []byte, err error) {
+	data, ok, err := s.get(string(k))
+	if err == nil && !ok {
+		err = fmt.Errorf("%w under key %q", ErrNoValue, string(k))
+	}
+	if err == nil {
+		err = k.decode(s, data, &v)
+	}
+	return v, data, err
 }
 
 // Set stores v. A value that does not encode is [ErrEncode] and leaves the
@@ -48,7 +55,7 @@ func (k Key[T]) Set(s *Session, v T) error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
-	data, err := k.encode(s, v)
+	data, err := k.encode(s, &v)
 	if err != nil {
 		return err
 	}
@@ -72,16 +79,15 @@ func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
 	// soon as it is logged.
 	var last atomic.Pointer[T]
 	err := s.apply(string(k), func(old []byte, ok bool) ([]byte, bool, error) {
-		var v T
+		v := new(T)
 		if ok {
-			var err error
-			if v, err = k.decode(s, old); err != nil {
+			if err := k.decode(s, old, v); err != nil {
 				return nil, false, err
 			}
 		}
-		v = f(v)
+		*v = f(*v)
 		data, err := k.encode(s, v)
-		last.Store(&v)
+		last.Store(v)
 		return data, true, err
 	})
 	if err != nil {
@@ -95,15 +101,8 @@ func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {
 // that pop at the same time may both get the value: what must be used once only,
 // such as a one-time code, needs [Key.Update] and [Commit].
 func (k Key[T]) Pop(s *Session) (T, error) {
-	var v T
-	seen, ok, err := s.get(string(k))
+	v, seen, err := k.get(s)
 	if err != nil {
-		return v, err
-	}
-	if !ok {
-		return v, fmt.Errorf("%w under key %q", ErrNoValue, string(k))
-	}
-	if v, err = k.decode(s, seen); err != nil {
 		return v, err
 	}
 	return v, s.apply(string(k), func(old []byte, ok bool) ([]byte, bool, error) {
@@ -117,17 +116,17 @@ func (k Key[T]) Delete(s *Session) error {
 	return s.apply(string(k), func([]byte, bool) ([]byte, bool, error) { return nil, false, nil })
 }
 
-func (k Key[T]) decode(s *Session, data []byte) (T, error) {
-	var v T
-	if err := s.m.serializer.Unmarshal(data, &v); err != nil {
-		var zero T
-		return zero, k.fault(ErrDecode, err)
+// decode reads data into v, which stays zero where that fails.
+func (k Key[T]) decode(s *Session, data []byte, v *T) error {
+	if err := s.m.serializer.Unmarshal(data, v); err != nil {
+		*v = *new(T)
+		return k.fault(ErrDecode, err)
 	}
-	return v, nil
+	return nil
 }
 
-func (k Key[T]) encode(s *Session, v T) ([]byte, error) {
-	data, err := s.m.serializer.Marshal(&v)
+func (k Key[T]) encode(s *Session, v *T) ([]byte, error) {
+	data, err := s.m.serializer.Marshal(v)
 	if err != nil {
 		return nil, k.fault(ErrEncode, err)
 	}

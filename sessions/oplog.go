@@ -16,10 +16,15 @@ type logged struct {
 type edit func(*serialize.Metadata)
 
 func edited(meta serialize.Metadata, edits []edit) serialize.Metadata {
-	for _, e := range edits {
-		e(&meta)
+	if len(edits) == 0 {
+		return meta
 	}
-	return meta
+	changed := new(serialize.Metadata) // here, so that no edits cost no allocation
+	*changed = meta
+	for _, e := range edits {
+		e(changed)
+	}
+	return *changed
 }
 
 // replay applies the log to v.

@@ -124,20 +124,24 @@ func PayloadChars(size int) int { return encoding.EncodedLen(size) }
 // Value returns the text that [ParseToken] reads: what goes into the cookie
 // and nowhere else. mac is empty or [MACSize] bytes.
 func (t Token) Value(mac []byte) string {
+	var value strings.Builder
+	value.Grow(HeadChars(len(mac) > 0) + len(t.Payload))
+	t.WriteValue(&value, mac)
+	return value.String()
+}
+
+// WriteValue writes what [Token.Value] returns to b, for a caller that puts more
+// around it.
+func (t Token) WriteValue(b *strings.Builder, mac []byte) {
 	var head [idSize + MACSize]byte
 	raw := append(t.ID.AppendSecret(head[:0]), mac...)
 	var text [signedChars]byte
 	encoding.Encode(text[:], raw)
-	n := encoding.EncodedLen(len(raw))
-	if t.Payload == "" {
-		return string(text[:n])
+	b.Write(text[:encoding.EncodedLen(len(raw))])
+	if t.Payload != "" {
+		b.WriteByte('.')
+		b.WriteString(t.Payload)
 	}
-	var value strings.Builder
-	value.Grow(n + 1 + len(t.Payload))
-	value.Write(text[:n])
-	value.WriteByte('.')
-	value.WriteString(t.Payload)
-	return value.String()
 }
 
 // HeadChars returns the number of characters in front of the payload,
