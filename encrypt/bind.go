@@ -3,12 +3,13 @@ package encrypt
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
-// Bind returns an Encryptor for one binding, which derives each key in use once;
-// see [Binder].
-func (r *Keyring) Bind(binding []byte) (Encryptor, error) {
+// Bind returns a [Bound] that derives each key in use once. It is safe for
+// concurrent use.
+func (r *Keyring) Bind(binding []byte) (Bound, error) {
 	if err := r.check(binding); err != nil {
 		return nil, err
 	}
@@ -58,15 +59,19 @@ func (b *bound) sealer(i int) (sealer, error) {
 	return *place, nil
 }
 
-func (b *bound) Encrypt(dst, plaintext, _ []byte) ([]byte, error) {
+func (b *bound) Seal(plaintext []byte) ([]byte, error) {
 	s, err := b.sealer(0)
 	if err != nil {
 		return nil, err
 	}
-	return b.ring.entries[0].seal(s, dst, plaintext), nil
+	e, n := b.ring.entries[0], len(plaintext)
+	sealed := slices.Grow(plaintext, headerSize+s.size(n)-n)
+	// The plaintext makes room for the header.
+	plaintext = append(sealed[:headerSize], plaintext...)[headerSize:]
+	return s.seal(append(sealed[:0], e.header[:]...), plaintext), nil
 }
 
-func (b *bound) Decrypt(dst, ciphertext, _ []byte) ([]byte, error) {
+func (b *bound) Open(ciphertext []byte) ([]byte, error) {
 	i, err := b.ring.find(ciphertext)
 	if err != nil {
 		return nil, err
@@ -75,7 +80,7 @@ func (b *bound) Decrypt(dst, ciphertext, _ []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.open(dst, ciphertext[headerSize:])
+	return s.open(nil, ciphertext[headerSize:], true)
 }
 
 // Format shows neither the binding nor a key.

@@ -45,17 +45,26 @@ type Encryptor interface {
 
 // Rotator is an [Encryptor] that knows retired keys.
 type Rotator interface {
-	// Retired tells whether ciphertext, which the Encryptor has opened, was
-	// made under another key or algorithm than Encrypt uses now.
+	// Retired tells whether ciphertext was made under another key or algorithm
+	// than Encrypt uses now. For bytes that do not open it means nothing.
 	Retired(ciphertext []byte) bool
 }
 
 // Binder is an [Encryptor] that can derive the keys of one binding once, for a
 // request that both opens and seals a record.
 type Binder interface {
-	// Bind returns an Encryptor for this binding alone; it ignores the
-	// binding that its own methods are given. It lives as long as the
-	// request, since it holds derived keys. An empty binding is
-	// [ErrNoBinding].
-	Bind(binding []byte) (Encryptor, error)
+	// Bind returns what seals and opens under this binding alone. It lives as
+	// long as the request, since it holds derived keys. No reference to
+	// binding is kept; an empty one is [ErrNoBinding].
+	Bind(binding []byte) (Bound, error)
+}
+
+// Bound is an [Encryptor] for one binding, by the same rules but for two: its
+// methods work in the memory of what they are given, up to its capacity, where
+// they can, and return a part of it. A record is some kilobytes, and a request
+// that copies it fewer times is a faster one. After an error too, what was given
+// is lost.
+type Bound interface {
+	Seal(plaintext []byte) (ciphertext []byte, err error)
+	Open(ciphertext []byte) (plaintext []byte, err error)
 }

@@ -132,8 +132,8 @@ func ExampleKeyring_Bind() {
 		fmt.Println(err)
 		return
 	}
-	sealed, _ := bound.Encrypt(nil, []byte("visits=1"), nil)
-	plaintext, err := bound.Decrypt(nil, sealed, nil)
+	sealed, _ := bound.Seal([]byte("visits=1"))
+	plaintext, err := bound.Open(sealed)
 	fmt.Printf("%s %v\n", plaintext, err)
 	// Output: visits=1 <nil>
 }

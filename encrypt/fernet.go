@@ -44,8 +44,8 @@ func (s fernetSealer) seal(dst, plaintext []byte) []byte {
 	return s.key.seal(dst, plaintext, time.Now().Unix(), newIV())
 }
 
-func (s fernetSealer) open(dst, sealed []byte) ([]byte, error) {
-	plaintext, _, err := s.key.open(dst, sealed)
+func (s fernetSealer) open(dst, sealed []byte, inPlace bool) ([]byte, error) {
+	plaintext, _, err := s.key.open(dst, sealed, inPlace)
 	return plaintext, err
 }
 
@@ -91,13 +91,13 @@ func newIV() (iv [aes.BlockSize]byte) {
 // seal appends the token of plaintext to dst.
 func (k *fernetKey) seal(dst, plaintext []byte, unix int64, iv [aes.BlockSize]byte) []byte {
 	start := len(dst)
+	body := start + fernetPrefix
 	dst = slices.Grow(dst, fernetSize(len(plaintext)))
-	dst = append(dst, fernetVersion)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(unix))
-	dst = append(dst, iv[:]...)
+	dst = append(dst[:body], plaintext...) // before the rest takes its place
+	dst[start] = fernetVersion
+	binary.BigEndian.PutUint64(dst[start+1:], uint64(unix))
+	copy(dst[start+1+8:], iv[:])
 
-	body := len(dst)
-	dst = append(dst, plaintext...)
 	padding := aes.BlockSize - len(plaintext)%aes.BlockSize
 	for range padding {
 		dst = append(dst, byte(padding))
@@ -109,10 +109,11 @@ func (k *fernetKey) seal(dst, plaintext []byte, unix int64, iv [aes.BlockSize]by
 	return mac.Sum(dst)
 }
 
-// open appends the plaintext of token to dst, and returns the token's time too.
+// open appends the plaintext of token to dst, or with inPlace puts it where its
+// ciphertext is, and returns the token's time too.
 // Nothing is decrypted before the MAC is verified, and so an attacker learns
 // nothing from how the padding is checked.
-func (k *fernetKey) open(dst, token []byte) (plaintext []byte, unix uint64, err error) {
+func (k *fernetKey) open(dst, token []byte, inPlace bool) (plaintext []byte, unix uint64, err error) {
 	if err := checkFernetForm(token); err != nil {
 		return nil, 0, err
 	}
@@ -124,6 +125,9 @@ func (k *fernetKey) open(dst, token []byte) (plaintext []byte, unix uint64, err 
 	}
 
 	iv, ciphertext := signed[fernetPrefix-aes.BlockSize:fernetPrefix], signed[fernetPrefix:]
+	if inPlace {
+		dst = ciphertext[:0]
+	}
 	start := len(dst)
 	dst = slices.Grow(dst, len(ciphertext))[:start+len(ciphertext)]
 	cipher.NewCBCDecrypter(k.block, iv).CryptBlocks(dst[start:], ciphertext)

@@ -129,7 +129,7 @@ func (f *FernetTokens) open(token string) (plaintext []byte, unix uint64, err er
 	}
 	// A token names no key; its MAC tells which one it is.
 	for _, k := range f.keys {
-		plaintext, unix, err = k.open(nil, b)
+		plaintext, unix, err = k.open(nil, b, false)
 		if !errors.Is(err, ErrTampered) {
 			return plaintext, unix, err
 		}

@@ -163,7 +163,7 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 	require.NoError(t, err)
 	bound, err := ring.Bind([]byte("\x01\x08\x0f\x16\x1d\x24\x2b\x32 looks like the key"))
 	require.NoError(t, err)
-	_, err = bound.Encrypt(nil, nil, nil) // now it holds a derived key too
+	_, err = bound.Seal(nil) // now it holds a derived key too
 	require.NoError(t, err)
 
 	type exported struct{ K encrypt.Key }
@@ -187,7 +187,7 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 		"ring value":   []any{*ring, struct{ r encrypt.Keyring }{*ring}},
 		"tokens":       []any{tokens, *tokens, struct{ f encrypt.FernetTokens }{*tokens}},
 		"bound":        bound,
-		"bound within": struct{ e encrypt.Encryptor }{bound},
+		"bound within": struct{ b encrypt.Bound }{bound},
 		"error":        fmt.Errorf("no good: %w", errors.Join(fmt.Errorf("key %v, %#v, %s", k, unexported{k}, k))),
 	}
 	forms := []string{

@@ -26,9 +26,16 @@ type algorithm struct {
 
 // A sealer is an algorithm under one key in use, safe for concurrent use.
 type sealer interface {
-	size(n int) int                    // length of the sealed form of n bytes
-	seal(dst, plaintext []byte) []byte // dst has room
-	open(dst, sealed []byte) ([]byte, error)
+	// size returns the length of the sealed form of n bytes.
+	size(n int) int
+
+	// seal appends the sealed form to dst, which has room. The plaintext may
+	// lie where it goes, at dst[len(dst):].
+	seal(dst, plaintext []byte) []byte
+
+	// open appends the plaintext to dst. With inPlace it leaves dst alone, and
+	// the plaintext takes the memory of sealed.
+	open(dst, sealed []byte, inPlace bool) ([]byte, error)
 }
 
 // Keyring is an [Encryptor] with one or more keys. The first one encrypts, all
@@ -145,13 +152,8 @@ func (r *Keyring) Encrypt(dst, plaintext, binding []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.seal(s, dst, plaintext), nil
-}
-
-// seal grows dst once.
-func (e *entry) seal(s sealer, dst, plaintext []byte) []byte {
 	dst = slices.Grow(dst, headerSize+s.size(len(plaintext)))
-	return s.seal(append(dst, e.header[:]...), plaintext)
+	return s.seal(append(dst, e.header[:]...), plaintext), nil
 }
 
 // Decrypt opens what was sealed under any key of the ring; see [Encryptor].
@@ -167,7 +169,7 @@ func (r *Keyring) Decrypt(dst, ciphertext, binding []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.open(dst, ciphertext[headerSize:])
+	return s.open(dst, ciphertext[headerSize:], false)
 }
 
 // find returns the index of the entry that the header names. The header alone

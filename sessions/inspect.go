@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func newInspection(kind string, retired bool, env serialize.Envelope) Inspection
 // A record without its token can't be opened: the ID is part of the key.
 func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	if record != nil {
-		env, retired, err := m.openAs(tok.ID, m.bindings.server, record)
+		env, retired, err := m.openAs(tok.ID, m.bindings.server, bytes.Clone(record))
 		return newInspection("record on a server", retired, env), err
 	}
 	if tok.Payload == "" {
@@ -47,7 +48,7 @@ func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
-	env, retired, err := m.openAs(tok.ID, m.bindings.client, data)
+	env, retired, err := m.openAs(tok.ID, m.bindings.client, bytes.Clone(data))
 	if err == nil {
 		return newInspection("record in a cookie", retired, env), nil
 	}

@@ -68,11 +68,11 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (*held, erro
 	if client {
 		domain = m.bindings.client
 	}
-	enc, err := m.sealer(tok.ID, domain)
+	bound, err := m.bind(tok.ID, domain)
 	if err != nil {
 		return nil, err
 	}
-	env, retired, err := m.open(enc, rec.Data)
+	env, retired, err := m.open(bound, rec.Data)
 	switch {
 	case err != nil && client:
 		// The client chose these bytes. That they do not open says nothing
@@ -82,7 +82,7 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (*held, erro
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	h := &held{
-		token: tok, rev: rec.Revision, expires: rec.Expires, bound: enc,
+		token: tok, rev: rec.Revision, expires: rec.Expires, bound: bound,
 		asked: asked, sent: tok.Payload, meta: env.Metadata, values: env.Values,
 		refile: m.misfiled(env.Metadata) || retired && m.owned(env.Metadata),
 	}

@@ -197,9 +197,9 @@ func (m *Manager) token(tok stores.Token) stores.Token {
 	return tok
 }
 
-// sealer returns the encryptor for one record, or nil where records are not
+// bind returns what opens and seals one record, or nil where records are not
 // sealed.
-func (m *Manager) sealer(id stores.ID, domain []byte) (encrypt.Encryptor, error) {
+func (m *Manager) bind(id stores.ID, domain []byte) (encrypt.Bound, error) {
 	if m.encryptor == nil {
 		return nil, nil
 	}
@@ -207,72 +207,71 @@ func (m *Manager) sealer(id stores.ID, domain []byte) (encrypt.Encryptor, error)
 	if b, ok := m.encryptor.(encrypt.Binder); ok {
 		return b.Bind(binding)
 	}
-	return &unbound{m.encryptor, binding}, nil
+	return &binder{m.encryptor, binding}, nil
 }
 
-// unbound gives an encryptor that is no Binder its binding. It is used by pointer:
-// the binding holds the ID, and fmt prints what stands in a struct itself.
-type unbound struct {
-	encrypt.Encryptor
-	binding []byte
+// binder makes an encrypt.Bound of an encryptor that is no Binder. It is used by
+// pointer: the binding holds the ID, and fmt prints what stands in a struct itself.
+type binder struct {
+	encryptor encrypt.Encryptor
+	binding   []byte
 }
 
-func (u *unbound) Encrypt(dst, plaintext, _ []byte) ([]byte, error) {
-	return u.Encryptor.Encrypt(dst, plaintext, u.binding)
+func (b *binder) Seal(plaintext []byte) ([]byte, error) {
+	return b.encryptor.Encrypt(nil, plaintext, b.binding)
 }
 
-func (u *unbound) Decrypt(dst, ciphertext, _ []byte) ([]byte, error) {
-	return u.Encryptor.Decrypt(dst, ciphertext, u.binding)
+func (b *binder) Open(ciphertext []byte) ([]byte, error) {
+	return b.encryptor.Decrypt(nil, ciphertext, b.binding)
 }
 
-// seal joins env and seals it with enc.
-func (m *Manager) seal(enc encrypt.Encryptor, env serialize.Envelope) ([]byte, error) {
+// seal joins env and seals it with bound.
+func (m *Manager) seal(bound encrypt.Bound, env serialize.Envelope) ([]byte, error) {
 	join := serialize.Join
 	if m.layout != nil {
 		join = m.layout.Join
 	}
 	plain, err := join(nil, env)
-	if err != nil || enc == nil {
+	if err != nil || bound == nil {
 		return plain, err
 	}
-	return enc.Encrypt(nil, plain, nil)
+	return bound.Seal(plain)
 }
 
-// open opens data with enc and splits it.
-func (m *Manager) open(enc encrypt.Encryptor, data []byte) (env serialize.Envelope, retired bool, err error) {
-	plain := data
-	if enc != nil {
-		if plain, err = enc.Decrypt(nil, data, nil); err != nil {
-			return env, false, err
-		}
+// open opens data with bound and splits it. data is lost.
+func (m *Manager) open(bound encrypt.Bound, data []byte) (env serialize.Envelope, retired bool, err error) {
+	if bound != nil {
 		if r, ok := m.encryptor.(encrypt.Rotator); ok {
 			retired = r.Retired(data)
+		}
+		if data, err = bound.Open(data); err != nil {
+			return env, false, err
 		}
 	}
 	split := serialize.Split
 	if m.layout != nil {
 		split = m.layout.Split
 	}
-	env, err = split(plain)
+	env, err = split(data)
 	return env, retired, err
 }
 
-// openAs is open for one look at a record.
+// openAs is open for one look at a record. data is lost.
 func (m *Manager) openAs(id stores.ID, domain, data []byte) (env serialize.Envelope, retired bool, err error) {
-	enc, err := m.sealer(id, domain)
+	bound, err := m.bind(id, domain)
 	if err != nil {
 		return env, false, err
 	}
-	return m.open(enc, data)
+	return m.open(bound, data)
 }
 
 // sealAs is seal for a record that was not opened before.
 func (m *Manager) sealAs(id stores.ID, domain []byte, env serialize.Envelope) ([]byte, error) {
-	enc, err := m.sealer(id, domain)
+	bound, err := m.bind(id, domain)
 	if err != nil {
 		return nil, err
 	}
-	return m.seal(enc, env)
+	return m.seal(bound, env)
 }
 
 // commitContext lets a commit finish although the client is gone, within a time

@@ -51,10 +51,10 @@ type held struct {
 	stale   bool // to be saved again: retired key, or another configuration
 	refile  bool // its entry in the list of its owner is under a retired key
 
-	// bound is the encryptor of this record's binding, so that a request that
-	// reads and writes derives its key once; nil where there is none. It ends
-	// with the request.
-	bound encrypt.Encryptor
+	// bound has opened the record, so that a request that reads and writes
+	// derives its key once; nil where there was no need. It ends with the
+	// request.
+	bound encrypt.Bound
 
 	// Of a cookie cache:
 	asked  time.Time // when the server was asked for this state

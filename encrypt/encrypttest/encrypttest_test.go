@@ -225,30 +225,57 @@ func TestRulesFindFaults(t *testing.T) {
 // faultyBinder breaks what only a Binder can.
 type faultyBinder struct {
 	*encrypt.Keyring
-	bind func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error)
+	bind func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error)
 }
 
-func (f faultyBinder) Bind(binding []byte) (encrypt.Encryptor, error) {
+func (f faultyBinder) Bind(binding []byte) (encrypt.Bound, error) {
 	return f.bind(f.Keyring, binding)
 }
 
+type faultyBound struct {
+	seal, open func([]byte) ([]byte, error)
+}
+
+func (f faultyBound) Seal(plaintext []byte) ([]byte, error)  { return f.seal(plaintext) }
+func (f faultyBound) Open(ciphertext []byte) ([]byte, error) { return f.open(ciphertext) }
+
 func TestBinderFaults(t *testing.T) {
-	for name, bind := range map[string]func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error){
-		"binds to nothing": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+	for name, bind := range map[string]func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error){
+		"binds to nothing": func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error) {
 			return good.Bind(append([]byte{'x'}, binding...))
 		},
-		"listens to the binding of a call": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+		"keeps the caller's slice": func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error) {
 			_, err := good.Bind(binding)
-			return good, err
-		},
-		"keeps the caller's slice": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
-			_, err := good.Bind(binding)
-			return faulty{
-				func(dst, in, _ []byte) ([]byte, error) { return good.Encrypt(dst, in, binding) },
-				func(dst, in, _ []byte) ([]byte, error) { return good.Decrypt(dst, in, binding) },
+			return faultyBound{
+				func(in []byte) ([]byte, error) { return good.Encrypt(nil, in, binding) },
+				func(in []byte) ([]byte, error) { return good.Decrypt(nil, in, binding) },
 			}, err
 		},
-		"another domain": func(good *encrypt.Keyring, binding []byte) (encrypt.Encryptor, error) {
+		"seals over the end of the plaintext": func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error) {
+			bound, err := good.Bind(binding)
+			if err != nil {
+				return nil, err
+			}
+			return faultyBound{func(in []byte) ([]byte, error) {
+				if cap(in) > len(in)+8 {
+					in[len(in)-1] = 'x'
+				}
+				return bound.Seal(in)
+			}, bound.Open}, nil
+		},
+		"opens what is bound to something else": func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error) {
+			bound, err := good.Bind(binding)
+			if err != nil {
+				return nil, err
+			}
+			return faultyBound{bound.Seal, func(in []byte) ([]byte, error) {
+				if out, err := bound.Open(bytes.Clone(in)); err == nil {
+					return out, nil
+				}
+				return good.Decrypt(nil, in, []byte("another binding"))
+			}}, nil
+		},
+		"another domain": func(good *encrypt.Keyring, binding []byte) (encrypt.Bound, error) {
 			if len(binding) == 0 {
 				return nil, encrypt.ErrNoBinding
 			}

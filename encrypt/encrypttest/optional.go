@@ -39,31 +39,42 @@ func checkBinder(e encrypt.Encryptor) error {
 	}
 	clear(b) // Bind must have kept a copy
 
-	sealed, err := bound.Encrypt(nil, plain, ignored)
-	if err != nil {
-		return fmt.Errorf("Encrypt, bound: %w", err)
-	}
-	if got, err := e.Decrypt(nil, sealed, binding); err != nil || !bytes.Equal(got, plain) {
-		return fmt.Errorf("Decrypt of what the bound Encryptor made: got %q and the error %v", got, err)
-	}
-	sealed, err = e.Encrypt(nil, plain, binding)
-	if err != nil {
-		return fmt.Errorf("Encrypt: %w", err)
+	// With every amount of room that it may or may not need.
+	for room := range 128 {
+		given := append(make([]byte, 0, len(plain)+room), plain...)
+		sealed, err := bound.Seal(given)
+		if err != nil {
+			return fmt.Errorf("Seal: %w", err)
+		}
+		if got, err := e.Decrypt(nil, sealed, binding); err != nil || !bytes.Equal(got, plain) {
+			return fmt.Errorf("Decrypt of what Seal made: got %q and the error %v", got, err)
+		}
 	}
 	for range 2 {
-		if got, err := bound.Decrypt(nil, sealed, ignored); err != nil || !bytes.Equal(got, plain) {
-			return fmt.Errorf("Decrypt, bound: got %q and the error %v", got, err)
+		sealed, err := e.Encrypt(nil, plain, binding)
+		if err != nil {
+			return fmt.Errorf("Encrypt: %w", err)
+		}
+		got, err := bound.Open(sealed)
+		if err != nil || !bytes.Equal(got, plain) {
+			return fmt.Errorf("Open: got %q and the error %v", got, err)
+		}
+		if sealed, err = bound.Seal(got); err != nil {
+			return fmt.Errorf("Seal of what Open returned: %w", err)
+		}
+		if got, err := e.Decrypt(nil, sealed, binding); err != nil || !bytes.Equal(got, plain) {
+			return fmt.Errorf("Decrypt of what Seal made of what Open returned: got %q and the error %v", got, err)
 		}
 	}
 
-	sealed, err = e.Encrypt(nil, plain, ignored)
+	sealed, err := e.Encrypt(nil, plain, []byte("another binding"))
 	if err != nil {
 		return fmt.Errorf("Encrypt: %w", err)
 	}
-	if err := refusal(bound.Decrypt(nil, sealed, ignored)); err != nil {
-		return fmt.Errorf("bound, given what belongs to another binding: %w", err)
+	if err := refusal(bound.Open(sealed)); err != nil {
+		return fmt.Errorf("Open of what belongs to another binding: %w", err)
 	}
-	if err := checkFresh(alwaysBound{bound}); err != nil {
+	if err := checkFresh(unbound{bound}); err != nil {
 		return fmt.Errorf("bound: %w", err)
 	}
 
@@ -72,18 +83,27 @@ func checkBinder(e encrypt.Encryptor) error {
 	if err != nil {
 		return fmt.Errorf("Bind: %w", err)
 	}
-	return checkConcurrent(alwaysBound{bound})
+	return checkConcurrent(unbound{bound})
 }
 
-// alwaysBound gives the bound Encryptor no binding at all.
-type alwaysBound struct {
-	bound encrypt.Encryptor
+// unbound makes an Encryptor of a Bound. It copies what the Bound may overwrite.
+type unbound struct {
+	bound encrypt.Bound
 }
 
-func (a alwaysBound) Encrypt(dst, plaintext, _ []byte) ([]byte, error) {
-	return a.bound.Encrypt(dst, plaintext, nil)
+func (u unbound) Encrypt(dst, plaintext, _ []byte) ([]byte, error) {
+	return appended(dst)(u.bound.Seal(bytes.Clone(plaintext)))
 }
 
-func (a alwaysBound) Decrypt(dst, ciphertext, _ []byte) ([]byte, error) {
-	return a.bound.Decrypt(dst, ciphertext, nil)
+func (u unbound) Decrypt(dst, ciphertext, _ []byte) ([]byte, error) {
+	return appended(dst)(u.bound.Open(bytes.Clone(ciphertext)))
+}
+
+func appended(dst []byte) func([]byte, error) ([]byte, error) {
+	return func(b []byte, err error) ([]byte, error) {
+		if err != nil {
+			return b, err
+		}
+		return append(dst, b...), nil
+	}
 }
