@@ -24,15 +24,13 @@ func (v Values) Len() int { return v.count }
 // a value of that name. The result shares memory with v and must not be changed;
 // it has no capacity beyond its bytes, and is never nil where there is a value.
 func (v Values) Get(name string) (data []byte, ok bool) {
-	for rest := v.block; len(rest) > 0; {
-		var have []byte
-		have, data, rest = cutValue(rest)
-		if string(have) >= name {
-			if string(have) == name {
-				return data, true
-			}
-			break
+	for i := 0; i < len(v.block); {
+		have, next := v.at(i)
+		if string(have) == name {
+			_, data, _ = cutValue(v.block[i:next])
+			return data, true
 		}
+		i = next
 	}
 	return nil, false
 }
@@ -88,34 +86,47 @@ func (v Values) Equal(w Values) bool { return bytes.Equal(v.block, w.block) }
 // find returns where the value of that name lies in the block. Where there is
 // none, start and end are the place where it belongs.
 func (v Values) find(name string) (start, end int) {
-	for rest := v.block; len(rest) > 0; start = end {
-		var have []byte
-		have, _, rest = cutValue(rest)
+	for start < len(v.block) {
+		have, next := v.at(start)
+		if string(have) == name {
+			return start, next
+		}
+		start = next
+	}
+	// Rare, and looking for the order all the time would make each Get slower.
+	for start = 0; start < len(v.block); {
+		have, next := v.at(start)
 		if string(have) > name {
 			break
 		}
-		end = len(v.block) - len(rest)
-		if string(have) == name {
-			return start, end
-		}
+		start = next
 	}
 	return start, start
 }
 
-// cutValue cuts one value off a block, which is known to be well-formed.
-func cutValue(block []byte) (name, data, rest []byte) {
-	name, block = cut(block)
-	data, rest = cut(block)
-	return name, data, rest
+// at returns the name of the value at block[i], and where the next one is.
+func (v Values) at(i int) (name []byte, next int) {
+	n, i := sizeAt(v.block, i)
+	m, j := sizeAt(v.block, i+n)
+	return v.block[i : i+n], j + m
 }
 
-func cut(b []byte) (data, rest []byte) {
-	n, i := uint64(b[0]), 1
-	if n >= 0x80 {
-		n, i = binary.Uvarint(b)
+// cutValue cuts one value off a block.
+func cutValue(block []byte) (name, data, rest []byte) {
+	n, i := sizeAt(block, 0)
+	name = block[i : i+n]
+	n, i = sizeAt(block, i+n)
+	return name, block[i : i+n : i+n], block[i+n:]
+}
+
+// sizeAt reads the length at block[i], and where the bytes begin that have it.
+// Blocks are known to be well-formed.
+func sizeAt(block []byte, i int) (n, start int) {
+	if block[i] < 0x80 { // as almost every length is
+		return int(block[i]), i + 1
 	}
-	b = b[i:]
-	return b[:n:n], b[n:]
+	x, n := binary.Uvarint(block[i:])
+	return int(x), i + n
 }
 
 // splitValues reads count values, which must be all that b has.
