@@ -67,7 +67,9 @@ func NewMAC(label string, keys ...Key) (*MAC, error) {
 // Append appends the first size bytes, at most 32, of message's tag under the
 // first key to dst.
 func (m *MAC) Append(dst, message []byte, size int) []byte {
-	return m.tag(0, message, func(tag []byte) []byte { return append(dst, tag[:size]...) })
+	s := m.tag(0, message)
+	defer m.keys[0].Put(s)
+	return append(dst, s.out[:size]...)
 }
 
 // All returns the first size bytes, at most 32, of message's tag under each key,
@@ -75,7 +77,9 @@ func (m *MAC) Append(dst, message []byte, size int) []byte {
 func (m *MAC) All(message []byte, size int) [][]byte {
 	var tags [][]byte
 	for i := range m.keys {
-		tags = append(tags, m.tag(i, message, func(tag []byte) []byte { return bytes.Clone(tag[:size]) }))
+		s := m.tag(i, message)
+		tags = append(tags, bytes.Clone(s.out[:size]))
+		m.keys[i].Put(s)
 	}
 	return tags
 }
@@ -88,7 +92,9 @@ func (m *MAC) Verify(message, tag []byte) (ok, retired bool) {
 		return false, false
 	}
 	for i := range m.keys {
-		m.tag(i, message, func(want []byte) []byte { ok = hmac.Equal(want[:len(tag)], tag); return nil })
+		s := m.tag(i, message)
+		ok = hmac.Equal(s.out[:len(tag)], tag)
+		m.keys[i].Put(s)
 		if ok {
 			return true, i > 0
 		}
@@ -96,10 +102,11 @@ func (m *MAC) Verify(message, tag []byte) (ok, retired bool) {
 	return false, false
 }
 
-func (m *MAC) tag(i int, message []byte, use func([]byte) []byte) []byte {
+// tag returns a state with message's tag in out. The caller puts it back.
+func (m *MAC) tag(i int, message []byte) *macState {
 	s := m.keys[i].Get().(*macState)
-	defer m.keys[i].Put(s)
 	s.mac.Reset()
 	s.mac.Write(message)
-	return use(s.mac.Sum(s.out[:0]))
+	s.mac.Sum(s.out[:0])
+	return s
 }

@@ -97,10 +97,10 @@ func (q *request) find(ctx context.Context) (*sessions.Session, error) {
 	for _, value := range values {
 		s, err := q.open(ctx, value)
 		switch {
-		case isRejected(err):
-			continue
 		case err != nil:
 			return nil, err
+		case s == nil:
+			continue
 		case found == nil:
 			found = s
 		case !found.ID().Equal(s.ID()):
@@ -120,34 +120,31 @@ func (q *request) find(ctx context.Context) (*sessions.Session, error) {
 	return found, nil
 }
 
-func isRejected(err error) bool {
-	if err == nil {
-		return false
-	}
-	var rejected *sessions.RejectedError
-	return errors.As(err, &rejected)
-}
-
-// open returns the session that one cookie's value names.
+// open returns the session that one cookie's value names, or nil where it names
+// none.
 func (q *request) open(ctx context.Context, value string) (*sessions.Session, error) {
 	tok, mac, err := stores.ParseToken(value)
 	if err != nil {
 		q.m.manager.Reject(ctx, tok, sessions.Malformed, err)
-		return nil, &sessions.RejectedError{Reason: sessions.Malformed, Err: err}
+		return nil, nil
 	}
 	retired := false
 	if q.m.signer != nil {
 		var ok bool
 		if ok, retired = q.m.signer.verify(tok.ID, mac); !ok {
 			q.m.manager.Reject(ctx, tok, sessions.Forged, nil)
-			return nil, &sessions.RejectedError{Reason: sessions.Forged}
+			return nil, nil
 		}
 	}
 	s, err := q.m.manager.Load(ctx, tok)
-	if err == nil && retired {
-		q.resign = true
+	if err != nil {
+		if _, rejected := errors.AsType[*sessions.RejectedError](err); rejected {
+			err = nil
+		}
+		return nil, err
 	}
-	return s, err
+	q.resign = q.resign || retired
+	return s, nil
 }
 
 // Commit implements [sessions.Carrier].

@@ -28,7 +28,7 @@ func newSigner(audience, name string, keys []encrypt.Key) (*signer, error) {
 }
 
 func (s *signer) message(id stores.ID) []byte {
-	return id.AppendSecret(append(make([]byte, 0, 128), s.prefix...))
+	return id.AppendSecret(append(make([]byte, 0, len(s.prefix)+24), s.prefix...))
 }
 
 func (s *signer) sign(id stores.ID) []byte {

@@ -81,13 +81,19 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	if !s.usable() {
 		return Change{}, ErrNotLoaded
 	}
-	s.commit.Lock()
-	defer s.commit.Unlock()
-
 	s.mu.Lock()
 	if phase != Midway {
 		s.fixed = true
 	}
+	settled := m.settled(s, phase)
+	s.mu.Unlock()
+	if settled {
+		return Change{}, nil
+	}
+
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	s.mu.Lock()
 	if s.unsure != nil {
 		defer s.mu.Unlock()
 		return Change{}, s.unsure
@@ -98,10 +104,6 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 		return Change{}, ErrEnded
 	}
 	late := phase == AfterResponse && s.discardLate()
-	if !late && m.settled(s, phase) {
-		s.mu.Unlock()
-		return Change{}, nil
-	}
 	j := s.job()
 	s.mu.Unlock()
 	if late { // told without the lock: the hook may look at the session
@@ -148,9 +150,9 @@ func (s *Session) doubt(j *job, err error) {
 }
 
 // settled tells whether there is plainly nothing to write, as after most
-// requests. It needs s.mu.
+// requests, and no other commit under way that has. It needs s.mu.
 func (m *Manager) settled(s *Session, phase Phase) bool {
-	if len(s.log)+len(s.edits)+len(s.ended) > 0 {
+	if len(s.log)+len(s.edits)+len(s.ended) > 0 || s.gone || s.unsure != nil {
 		return false
 	}
 	h := s.held

@@ -91,7 +91,7 @@ func (m *Manager) renew(ctx context.Context, j *job) (*held, error) {
 func (m *Manager) confirm(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	h, err := m.loadRecord(ctx, j.held.token)
-	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
+	if _, rejected := errors.AsType[*RejectedError](err); rejected {
 		return h, ErrEnded
 	}
 	if err != nil {

@@ -26,8 +26,7 @@ func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) 
 }
 
 func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time.Time, err error) {
-	var r *RejectedError
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*RejectedError](err); ok {
 		m.emit(ctx, evRejected, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
 	} else {
 		m.emit(ctx, evStoreError, tok.ID, started, Event{Err: err})

@@ -310,7 +310,7 @@ func (r *retry) again(ctx context.Context, tok stores.Token, sent string, log []
 	}
 	tok.Payload = "" // a hybrid store has moved the record to the server
 	newer, err := r.m.loadRecord(ctx, tok)
-	if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
+	if _, rejected := errors.AsType[*RejectedError](err); rejected {
 		return nil, serialize.Values{}, ErrEnded
 	}
 	if err != nil {
