@@ -13,7 +13,8 @@ import (
 // The values and the Data of Extra share memory with data, which must not be
 // changed any more; the strings share none.
 func Split(data []byte) (Envelope, error) {
-	md, rest, err := splitMetadata(data)
+	var env Envelope
+	rest, err := splitMetadata(data, &env.Metadata)
 	if err != nil {
 		return Envelope{}, err
 	}
@@ -21,41 +22,40 @@ func Split(data []byte) (Envelope, error) {
 	if err != nil {
 		return Envelope{}, err
 	}
-	values, err := splitValues(count, rest)
-	if err != nil {
+	if env.Values, err = splitValues(count, rest); err != nil {
 		return Envelope{}, err
 	}
-	return Envelope{md, values}, nil
+	return env, nil
 }
 
-func splitMetadata(data []byte) (md Metadata, rest []byte, err error) {
+func splitMetadata(data []byte, md *Metadata) (rest []byte, err error) {
 	if len(data) == 0 {
-		return md, nil, malformed("empty")
+		return nil, malformed("empty")
 	}
 	if data[0] != version {
-		return md, nil, malformed("unknown version")
+		return nil, malformed("unknown version")
 	}
 	created, rest, err := cutUvarint(data[1:])
 	if err != nil {
-		return md, nil, err
+		return nil, err
 	}
 	lifetime, rest, err := cutUvarint(rest)
 	if err != nil {
-		return md, nil, err
+		return nil, err
 	}
 	if created > uint64(maxMillis) || lifetime > uint64(maxMillis)-created {
-		return md, nil, malformed("time out of range")
+		return nil, malformed("time out of range")
 	}
 	md.Created = time.UnixMilli(int64(created)).UTC()
 	md.Deadline = time.UnixMilli(int64(created + lifetime)).UTC()
 	if md.Generation, rest, err = cutUvarint(rest); err != nil {
-		return md, nil, err
+		return nil, err
 	}
 	fields, rest, err := cutSized(rest)
 	if err != nil {
-		return md, nil, err
+		return nil, err
 	}
-	return md, rest, splitFields(fields, &md, int64(created))
+	return rest, splitFields(fields, md, int64(created))
 }
 
 func splitFields(fields []byte, md *Metadata, created int64) error {

@@ -125,6 +125,10 @@ func sizeAt(block []byte, i int) (n, start int) {
 	if block[i] < 0x80 { // as almost every length is
 		return int(block[i]), i + 1
 	}
+	return longSizeAt(block, i) // by itself, so that the above is inlined
+}
+
+func longSizeAt(block []byte, i int) (n, start int) {
 	x, n := binary.Uvarint(block[i:])
 	return int(x), i + n
 }
@@ -135,12 +139,14 @@ func splitValues(count uint64, b []byte) (Values, error) {
 	if count > uint64(len(b)/3) {
 		return Values{}, malformed("more values than bytes")
 	}
-	var last, name []byte
-	rest, err := b, error(nil)
+	var last []byte
+	end := 0
 	for range count {
-		if name, rest, err = cutSized(rest); err != nil {
+		start, next, err := sizedAt(b, end)
+		if err != nil {
 			return Values{}, err
 		}
+		name := b[start:next]
 		if len(name) == 0 || len(name) > maxName {
 			return Values{}, malformed("name empty or too long")
 		}
@@ -148,15 +154,27 @@ func splitValues(count uint64, b []byte) (Values, error) {
 			return Values{}, malformed("names out of order or twice")
 		}
 		last = name
-		if _, rest, err = cutSized(rest); err != nil {
+		if _, end, err = sizedAt(b, next); err != nil {
 			return Values{}, err
 		}
 	}
-	if len(rest) > 0 {
+	if end < len(b) {
 		return Values{}, malformed("bytes after the last value")
 	}
 	if count == 0 {
 		return Values{}, nil
 	}
 	return Values{int(count), b[:len(b):len(b)]}, nil
+}
+
+// sizedAt returns where the bytes lie whose length is at b[i].
+func sizedAt(b []byte, i int) (start, end int, err error) {
+	if i < len(b) && b[i] < 0x80 {
+		if start, end = i+1, i+1+int(b[i]); end <= len(b) {
+			return start, end, nil
+		}
+	}
+	data, rest, err := cutSized(b[i:])
+	end = len(b) - len(rest)
+	return end - len(data), end, err
 }
