@@ -24,14 +24,16 @@ func call[T any](ctx context.Context, s *Store, f func(context.Context) (T, erro
 // eval runs a script on one key.
 func (s *Store) eval(ctx context.Context, script *redis.Script, name string, args ...any) (*redis.Cmd, error) {
 	// Saves of one session go one after the other; marks.go says why.
-	turn := func(context.Context) error { return nil }
+	turn := func(context.Context) (done func(), err error) { return func() {}, nil }
 	if script == saveScript {
-		turn = func(ctx context.Context) error { return s.turns.await(ctx, name) }
+		turn = func(ctx context.Context) (func(), error) { return s.turns.await(ctx, name) }
 	}
 	run := func(ctx context.Context) (*redis.Cmd, error) {
-		if err := turn(ctx); err != nil {
+		done, err := turn(ctx)
+		if err != nil {
 			return nil, err
 		}
+		defer done()
 		cmd := script.Run(ctx, s.client, []string{name}, args...)
 		return cmd, cmd.Err()
 	}
@@ -41,16 +43,18 @@ func (s *Store) eval(ctx context.Context, script *redis.Script, name string, arg
 	// Here the wait ends with its context, so that the goroutine that has the
 	// request can do it.
 	return within(ctx, s.timeout, func(ctx context.Context) (*redis.Cmd, error) {
-		if err := turn(ctx); err != nil {
+		done, err := turn(ctx)
+		if err != nil {
 			return nil, err
 		}
+		defer done()
 		all := make([]any, 0, 8)
 		all = append(append(all, "evalsha", script.Hash(), 1, name), args...)
 		cmd := redis.NewCmd(ctx, all...)
 		cmd.SetFirstKeyPos(3) // where a Cluster finds the key
-		err := s.async.Submit(ctx, cmd).WaitContext(ctx)
+		err = s.async.Submit(ctx, cmd).WaitContext(ctx)
 		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-			turn = func(context.Context) error { return nil } // it has it
+			turn = func(context.Context) (func(), error) { return func() {}, nil } // it has it
 			return apart(ctx, s.workers, run)
 		}
 		return cmd, err

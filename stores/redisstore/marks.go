@@ -41,9 +41,10 @@ type turn struct {
 	users int           // waiting or having it; the last one removes the entry
 }
 
-// await waits for the turn of key, and keeps it until ctx ends: ctx must be one
-// that ends with the call.
-func (t *turns) await(ctx context.Context, key string) error {
+// await waits for the turn of key. It ends with the call of done, or with ctx
+// where that comes first: a client that does not heed contexts may keep its
+// caller for much longer.
+func (t *turns) await(ctx context.Context, key string) (done func(), err error) {
 	t.mu.Lock()
 	mine := t.keys[key]
 	if mine == nil {
@@ -66,10 +67,15 @@ func (t *turns) await(ctx context.Context, key string) error {
 	}
 	select {
 	case <-mine.free:
-		context.AfterFunc(ctx, func() { mine.free <- struct{}{}; drop() })
-		return nil
+		end := func() { mine.free <- struct{}{}; drop() }
+		stop := context.AfterFunc(ctx, end)
+		return func() {
+			if stop() { // here: starting a goroutine would wake another thread
+				end()
+			}
+		}, nil
 	case <-ctx.Done():
 		drop()
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }

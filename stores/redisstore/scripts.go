@@ -42,9 +42,9 @@ return {value, redis.call('PEXPIRETIME', KEYS[1])}
 
 // head begins the scripts that write. It reads the marks, not the data.
 const head = `
-local zero = string.rep('\0', 16)
+local zero = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
 local head = redis.call('GETRANGE', KEYS[1], 0, 71)
-local mark = string.sub(head, 1, 16)
+local mark = head:sub(1, 16)
 local gone = mark == zero or (head == '' and redis.call('EXISTS', KEYS[1]) == 0)
 if not gone and #head < 72 then
 	return 'foreign'
@@ -55,32 +55,38 @@ end
 // data, and when the record ends in Unix milliseconds.
 var saveScript = redis.NewScript(head + `
 local expected, own, data, ends = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local short, none = string.sub(own, 1, 8), string.rep('\0', 8)
-local older, seen = '', {[string.sub(own, 1, 4)] = true}
-if not gone then
-	for _, at in ipairs({1, 17, 25, 33, 41, 49, 57, 65}) do
-		local before = string.sub(head, at, at + 7)
-		if before == short then
-			return 'ok' -- carried out before, and its reply lost
+local older
+if not gone and mark == expected and mark:sub(1, 4) == own:sub(1, 4) then
+	older = head:sub(17) -- this writer was the last one too
+else
+	local short, none = own:sub(1, 8), zero:sub(1, 8)
+	local seen = {[own:sub(1, 4)] = true}
+	older = ''
+	if not gone then
+		for _, at in ipairs({1, 17, 25, 33, 41, 49, 57, 65}) do
+			local before = head:sub(at, at + 7)
+			if before == short then
+				return 'ok' -- carried out before, and its reply lost
+			end
+			local writer = before:sub(1, 4)
+			if before ~= none and not seen[writer] then
+				seen[writer] = true
+				older = older .. before
+			end
 		end
-		local writer = string.sub(before, 1, 4)
-		if before ~= none and not seen[writer] then
-			seen[writer] = true
-			older = older .. before
+	end
+	if expected ~= '' then
+		if gone then
+			return 'gone'
 		end
+		if mark ~= expected then
+			return 'changed'
+		end
+	elseif not gone then
+		return 'exists'
 	end
+	older = (older .. string.rep('\0', 56)):sub(1, 56)
 end
-if expected ~= '' then
-	if gone then
-		return 'gone'
-	end
-	if mark ~= expected then
-		return 'changed'
-	end
-elseif not gone then
-	return 'exists'
-end
-older = string.sub(older .. string.rep('\0', 56), 1, 56)
 redis.call('SET', KEYS[1], own .. older .. data, 'PXAT', ends)
 if redis.call('EXISTS', KEYS[1]) == 0 then
 	return 'past'
