@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/bulla-go/bulla/encrypt"
@@ -28,7 +27,7 @@ func bullaSite(fields []field, store stores.Store, options ...middleware.Option)
 	options = append([]middleware.Option{middleware.WithLifetime(lifetime)}, options...)
 	mw := must(middleware.New(counted.as(), options...))
 	return &site{
-		calls: counted.calls.Load,
+		calls: &counted.calls,
 		login: mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s, err := sessions.Load(r.Context())
 			check(err)
@@ -105,7 +104,7 @@ func bullaMemorySignedIDs(fields []field) *site {
 // countedStore counts the calls of a store.
 type countedStore struct {
 	stores.Store
-	calls atomic.Int64
+	calls callCount
 }
 
 // as returns s with the optional methods that the store beneath has.
@@ -124,17 +123,17 @@ func (s *countedStore) as() stores.Store {
 func (s *countedStore) Describe() stores.Info { return stores.Describe(s.Store) }
 
 func (s *countedStore) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.Store.Load(ctx, tok)
 }
 
 func (s *countedStore) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.Store.Save(ctx, tok, rec)
 }
 
 func (s *countedStore) Delete(ctx context.Context, tok stores.Token, rev stores.Revision) error {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.Store.Delete(ctx, tok, rev)
 }
 
@@ -144,7 +143,7 @@ type countedServer struct {
 }
 
 func (s countedServer) Touch(ctx context.Context, tok stores.Token, rev stores.Revision, expires time.Time) (stores.Revision, error) {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.toucher.Touch(ctx, tok, rev, expires)
 }
 

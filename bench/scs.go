@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -51,7 +50,7 @@ func scsSite(fields []field, m *scs.SessionManager) *site {
 		visits = func(ctx context.Context, name string) int { n, _ := m.Get(ctx, name).(float64); return int(n) }
 	}
 	return &site{
-		calls: counted.calls.Load,
+		calls: &counted.calls,
 		login: m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			check(m.RenewToken(r.Context()))
 			for _, f := range fields {
@@ -93,21 +92,21 @@ func scsMemory(codec scs.Codec) func([]field) *site {
 // countedSCS counts the calls of a store.
 type countedSCS struct {
 	scs.Store
-	calls atomic.Int64
+	calls callCount
 }
 
 func (s *countedSCS) Find(token string) ([]byte, bool, error) {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.Store.Find(token)
 }
 
 func (s *countedSCS) Commit(token string, data []byte, expiry time.Time) error {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.Store.Commit(token, data, expiry)
 }
 
 func (s *countedSCS) Delete(token string) error {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.Store.Delete(token)
 }
 
@@ -118,16 +117,16 @@ type countedSCSCtx struct {
 }
 
 func (s countedSCSCtx) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.store.FindCtx(ctx, token)
 }
 
 func (s countedSCSCtx) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.store.CommitCtx(ctx, token, data, expiry)
 }
 
 func (s countedSCSCtx) DeleteCtx(ctx context.Context, token string) error {
-	s.calls.Add(1)
+	s.calls.add()
 	return s.store.DeleteCtx(ctx, token)
 }
