@@ -101,15 +101,11 @@ func allocations(s subject) (count, bytes float64) {
 	return float64((after.Mallocs - before.Mallocs) / n), float64((after.TotalAlloc - before.TotalAlloc) / n)
 }
 
-// cpuTime is what this process has used on all cores, threadTime what this
-// thread has. These clocks are finer than getrusage, which some kernels count in
-// ticks of 4 ms.
-func cpuTime() time.Duration    { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
-func threadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
-
-func clock(id int32) time.Duration {
+// cpuTime is what this process has used on all cores. This clock is finer than
+// getrusage, which some kernels count in ticks of 4 ms.
+func cpuTime() time.Duration {
 	var t unix.Timespec
-	check(unix.ClockGettime(id, &t))
+	check(unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t))
 	return time.Duration(t.Nano())
 }
 

@@ -23,7 +23,6 @@ type crowd struct {
 	name   string
 	heap   float64         // bytes for each session; 0 where that was not measured
 	pauses []time.Duration // longest wait of a reader while expired sessions are removed, least first
-	saves  []time.Duration // CPU time of the slowest Save meanwhile, least first; of Bulla's store
 }
 
 func record() []byte {
@@ -53,15 +52,13 @@ func crowds(n, repetitions int) []crowd {
 		return s
 	})
 	for range repetitions {
-		pause, save := bullaSweep(n)
-		bulla.pauses, bulla.saves = append(bulla.pauses, pause), append(bulla.saves, save)
+		bulla.pauses = append(bulla.pauses, bullaSweep(n))
 		scs.pauses = append(scs.pauses, scsSweep(n))
 		control.pauses = append(control.pauses, noSweep(n))
 	}
 	list := []crowd{bulla, scs, control}
 	for _, c := range list {
 		slices.Sort(c.pauses)
-		slices.Sort(c.saves)
 	}
 	return list
 }
@@ -111,10 +108,7 @@ func patient(n int, sweep func(life time.Duration) (ok bool)) {
 // The first one may be the worst: where it finds only live sessions where it
 // looks, and the store is full, it clears a whole part of the store. Where it
 // looks is not ours to say; the odds are even in each run.
-//
-// There is no sweep beside the Saves, so a reader waits for one Save at most. Its
-// CPU time, unlike the reader's wait, has nothing of what else the machine does.
-func bullaSweep(n int) (wait, slowestSave time.Duration) {
+func bullaSweep(n int) (wait time.Duration) {
 	patient(n, func(life time.Duration) bool {
 		s, tokens := bullaLive(n)
 		for range n/2 - live {
@@ -127,22 +121,16 @@ func bullaSweep(n int) (wait, slowestSave time.Duration) {
 			}
 			bullaSave(s, stores.NewID(), ends)
 		}
-		slowestSave = 0
 		wait = longestWait(ends, bullaReader(s, tokens), func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
 			// As many as have expired: if those were not removed, a Save would
 			// fail, since the store is full.
 			for range n / 2 {
-				id := stores.NewID()
-				before := threadTime()
-				bullaSave(s, id, time.Now().Add(time.Hour))
-				slowestSave = max(slowestSave, threadTime()-before)
+				bullaSave(s, stores.NewID(), time.Now().Add(time.Hour))
 			}
 		})
 		return true
 	})
-	return wait, slowestSave
+	return wait
 }
 
 // bullaLive returns a store for n sessions with the reader's in it.

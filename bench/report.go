@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"time"
 )
 
@@ -37,17 +36,13 @@ func reportSizes(w io.Writer, sizes []cookieSize) {
 }
 
 func reportCrowds(w io.Writer, n int, crowds []crowd) {
-	fmt.Fprintf(w, "\n**%d sessions of %d B in memory**\n\n| store | heap a session, B | longest wait of a reader for a sweep: least of the runs | median | CPU time of the slowest Save: most of the runs |\n|---|--:|--:|--:|--:|\n", n, recordSize)
+	fmt.Fprintf(w, "\n**%d sessions of %d B in memory**\n\n| store | heap a session, B | longest wait of a reader for a sweep: least of the runs | median |\n|---|--:|--:|--:|\n", n, recordSize)
 	for _, c := range crowds {
 		heap := "–"
 		if c.heap > 0 {
 			heap = fmt.Sprintf("%.0f", c.heap)
 		}
-		save := "–"
-		if len(c.saves) > 0 {
-			save = round(slices.Max(c.saves)).String()
-		}
-		fmt.Fprintf(w, "| %s | %s | %v | %v | %s |\n", c.name, heap, round(c.pauses[0]), round(median(c.pauses)), save)
+		fmt.Fprintf(w, "| %s | %s | %v | %v |\n", c.name, heap, round(c.pauses[0]), round(median(c.pauses)))
 	}
 }
 
