@@ -105,3 +105,18 @@ func BenchmarkFernetTokens(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkMAC(b *testing.B) {
+	mac, err := encrypt.NewMAC("bench", encrypt.GenerateKey())
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := make([]byte, 48)
+	tag := mac.Append(nil, message, 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, _ := mac.Verify(message, tag); !ok {
+			b.Fatal("it does not verify")
+		}
+	}
+}

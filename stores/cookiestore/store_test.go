@@ -259,15 +259,3 @@ func TestSignedShowsNoKey(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkSignedLoad(b *testing.B) {
-	store := newSigned(b, encrypt.GenerateKey())
-	tok, _, err := store.Save(b.Context(), newToken("session"), record(strings.Repeat("x", 200)))
-	require.NoError(b, err)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := store.Load(b.Context(), tok); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
