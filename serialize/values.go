@@ -125,10 +125,6 @@ func sizeAt(block []byte, i int) (n, start int) {
 	if block[i] < 0x80 { // as almost every length is
 		return int(block[i]), i + 1
 	}
-	return longSizeAt(block, i) // by itself, so that the above is inlined
-}
-
-func longSizeAt(block []byte, i int) (n, start int) {
 	x, n := binary.Uvarint(block[i:])
 	return int(x), i + n
 }
@@ -169,10 +165,8 @@ func splitValues(count uint64, b []byte) (Values, error) {
 
 // sizedAt returns where the bytes lie whose length is at b[i].
 func sizedAt(b []byte, i int) (start, end int, err error) {
-	if i < len(b) && b[i] < 0x80 {
-		if start, end = i+1, i+1+int(b[i]); end <= len(b) {
-			return start, end, nil
-		}
+	if i < len(b) && b[i] < 0x80 && int(b[i]) < len(b)-i {
+		return i + 1, i + 1 + int(b[i]), nil
 	}
 	data, rest, err := cutSized(b[i:])
 	end = len(b) - len(rest)
