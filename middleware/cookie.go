@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,7 +95,7 @@ func (c cookie) sent(r *http.Request, array *[maxCandidates + 1]string) []string
 		for line != "" {
 			var part string
 			part, line, _ = strings.Cut(line, ";")
-			name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
+			name, value, _ := strings.Cut(textproto.TrimString(part), "=")
 			if name != c.name || slices.Contains(values, value) {
 				continue
 			}
