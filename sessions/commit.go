@@ -114,19 +114,19 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	if late {
 		tooLate = fmt.Errorf("%w; the changes were discarded", ErrTooLate)
 	}
-	write := m.plan(j, phase)
-	if write == nil && len(j.ended) == 0 {
+	t := m.plan(&j, phase)
+	if t == taskNone && len(j.ended) == 0 {
 		return Change{}, tooLate
 	}
 	ctx, cancel := m.commitContext(ctx)
 	defer cancel()
-	change, err := m.run(ctx, s, j, write)
+	change, err := m.run(ctx, s, &j, t)
 	err = cmp.Or(err, tooLate)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		err = fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
 	}
 	if errors.Is(err, stores.ErrUnavailable) {
-		s.doubt(j, err)
+		s.doubt(&j, err)
 	}
 	return change, err
 }
@@ -167,8 +167,8 @@ func (m *Manager) settled(s *Session, phase Phase) bool {
 }
 
 // job needs s.mu.
-func (s *Session) job() *job {
-	j := &job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
+func (s *Session) job() job {
+	j := job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
 	if !s.held.exists() && s.values.Len()+len(s.edits) > 0 {
 		s.begin()
 		j.id, j.began = s.id(), s.began
@@ -197,37 +197,67 @@ func (s *Session) discardLate() bool {
 	return dropped
 }
 
-// writer writes a job and returns what the store has then.
-type writer func(*Manager, context.Context, *job) (*held, error)
+// task is how a job must be written.
+type task int
 
-// plan returns how j must be written, or nil where there is nothing to write.
-func (m *Manager) plan(j *job, phase Phase) writer {
+const (
+	taskNone task = iota
+	taskCreate
+	taskRegenerate
+	taskSave
+	taskRefresh
+	taskConfirm
+	taskSame
+	taskRenew
+)
+
+// plan returns how j must be written.
+func (m *Manager) plan(j *job, phase Phase) task {
 	switch {
 	case !j.held.exists() && j.values.Len()+len(j.edits) == 0:
-		return nil
+		return taskNone
 	case !j.held.exists():
-		return (*Manager).create
+		return taskCreate
 	case j.regenerate():
-		return (*Manager).regenerate
+		return taskRegenerate
 	case j.dirty():
-		return (*Manager).save
+		return taskSave
 	case phase == AfterResponse:
-		return nil
+		return taskNone
 	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
-		return (*Manager).refresh
+		return taskRefresh
 	case j.held.copied && phase == Midway:
-		return (*Manager).confirm
+		return taskConfirm
 	case m.cache > 0 && !j.held.copied && fresh(j.held, copySlack):
-		return (*Manager).same
+		return taskSame
 	case m.cache > 0 && !j.held.copied:
-		return (*Manager).renew
+		return taskRenew
 	}
-	return nil
+	return taskNone
+}
+
+// write writes j and returns what the store has then.
+func (m *Manager) write(ctx context.Context, j *job, t task) (*held, error) {
+	switch t {
+	case taskCreate:
+		return m.create(ctx, j)
+	case taskRegenerate:
+		return m.regenerate(ctx, j)
+	case taskSave:
+		return m.save(ctx, j)
+	case taskRefresh:
+		return m.refresh(ctx, j)
+	case taskConfirm:
+		return m.confirm(ctx, j)
+	case taskRenew:
+		return m.renew(ctx, j)
+	}
+	return j.held, nil // taskSame: the client lacks a copy of what was read
 }
 
 // run does the job. An end comes first: who logs out must be out, whatever
 // happens to the session that may begin after.
-func (m *Manager) run(ctx context.Context, s *Session, j *job, write writer) (Change, error) {
+func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (Change, error) {
 	var change Change
 	for _, h := range j.ended {
 		if err := m.destroy(ctx, h); err != nil {
@@ -238,11 +268,11 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, write writer) (Ch
 	s.mu.Lock()
 	s.ended = s.ended[len(j.ended):]
 	s.mu.Unlock()
-	if write == nil {
+	if t == taskNone {
 		return change, nil
 	}
 
-	h, err := write(m, ctx, j)
+	h, err := m.write(ctx, j, t)
 	if errors.Is(err, ErrEnded) {
 		s.mu.Lock()
 		if s.lives == j.lives { // else it is another session that was ended

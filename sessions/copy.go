@@ -71,9 +71,6 @@ func (m *Manager) addCopy(old *held) *held {
 // the new login's.
 const copySlack = 100 * time.Millisecond
 
-// same writes nothing: the client lacks a copy of what was read.
-func (m *Manager) same(_ context.Context, j *job) (*held, error) { return j.held, nil }
-
 // renew asks the server again for a session that was read a while ago, to give
 // the client a copy. It is best effort: where the server fails, there is none.
 func (m *Manager) renew(ctx context.Context, j *job) (*held, error) {
