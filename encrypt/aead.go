@@ -32,7 +32,7 @@ func (s aeadSealer) open(dst, sealed []byte, inPlace bool) ([]byte, error) {
 	}
 	n := s.NonceSize()
 	if inPlace {
-		dst = sealed[n:n]
+		dst = sealed[n:n:len(sealed)]
 	}
 	plaintext, err := s.Open(dst, sealed[:n], sealed[n:], nil)
 	if err != nil {

@@ -59,11 +59,11 @@ type Binder interface {
 	Bind(binding []byte) (Bound, error)
 }
 
-// Bound is an [Encryptor] for one binding, by the same rules but for two: its
-// methods work in the memory of what they are given, up to its capacity, where
-// they can, and return a part of it. A record is some kilobytes, and a request
-// that copies it fewer times is a faster one. After an error too, what was given
-// is lost.
+// Bound seals and opens under one binding. Rules 2, 3, 5 and 7 of [Encryptor]
+// hold for it. Both methods may work in the memory of what they are given, up to
+// its capacity, and return a part of it: a record is some kilobytes, and a request
+// that copies it fewer times is a faster one. What was given is lost, after an
+// error too. On an error they return nil.
 type Bound interface {
 	Seal(plaintext []byte) (ciphertext []byte, err error)
 	Open(ciphertext []byte) (plaintext []byte, err error)

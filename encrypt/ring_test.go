@@ -89,6 +89,26 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// One Bound opens what was sealed under any key of the ring, and seals under the
+// first.
+func TestBoundHasAllKeys(t *testing.T) {
+	keys := []encrypt.Key{encrypt.GenerateKey(), encrypt.GenerateKey(), encrypt.GenerateKey(), encrypt.GenerateKey()}
+	for name, newRing := range algorithms {
+		bound, err := mustRing(t, newRing, keys...).Bind(binding)
+		require.NoError(t, err)
+		for range 2 { // the second time with the keys that were derived before
+			for _, key := range keys {
+				opened, err := bound.Open(seal(t, mustRing(t, newRing, key)))
+				require.NoError(t, err, name)
+				require.Equal(t, plain, opened)
+			}
+			sealed, err := bound.Seal(bytes.Clone(plain))
+			require.NoError(t, err)
+			requireOpens(t, mustRing(t, newRing, keys[0]), sealed)
+		}
+	}
+}
+
 // An operator can tell with errors.Is what happened.
 func TestErrorsAreToldApart(t *testing.T) {
 	for name, newRing := range algorithms {

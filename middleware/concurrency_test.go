@@ -1,14 +1,19 @@
 package middleware_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 // No increment of a counter is lost, whoever comes at the same time.
@@ -124,3 +129,83 @@ func TestGoroutinesOfOneRequest(t *testing.T) {
 		require.Equal(t, "32", site.get("/").body)
 	}
 }
+
+// slowSave is a store whose first Save waits.
+type slowSave struct {
+	*memstore.Store
+	begun, goOn chan struct{}
+	once        sync.Once
+	saved       atomic.Bool
+}
+
+func (s *slowSave) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+	s.once.Do(func() { close(s.begun); <-s.goOn })
+	tok, rev, err := s.Store.Save(ctx, tok, rec)
+	s.saved.Store(true)
+	return tok, rev, err
+}
+
+// No byte of the response goes out before the session is stored, whichever of a
+// request's goroutines writes it.
+func TestEveryWriterWaitsForTheCommit(t *testing.T) {
+	mem, err := memstore.New()
+	require.NoError(t, err)
+	store := &slowSave{Store: mem, begun: make(chan struct{}), goOn: make(chan struct{})}
+	mw, err := middleware.New(store)
+	require.NoError(t, err)
+	h := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		increment(session(r))
+		var wg sync.WaitGroup
+		write := func() {
+			w.Write(nil)
+			if !store.saved.Load() {
+				t.Error("it was written before the session was stored")
+			}
+		}
+		wg.Go(write)
+		<-store.begun
+		wg.Go(write)
+		for range 10_000 { // time enough for one that does not wait
+			runtime.Gosched()
+		}
+		close(store.goOn)
+		wg.Wait()
+	}))
+	h.ServeHTTP(nowhere{}, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, 1, mem.Len())
+}
+
+// What the handler sets while another of its goroutines begins the response is
+// stored at its end.
+func TestChangeWhileTheResponseBegins(t *testing.T) {
+	mem, err := memstore.New()
+	require.NoError(t, err)
+	store := &slowSave{Store: mem, begun: make(chan struct{}), goOn: make(chan struct{})}
+	mw, err := middleware.New(store)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	var token stores.Token
+	mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := session(r)
+		increment(s)
+		token.ID = s.ID()
+		wg.Go(func() { w.Write(nil) })
+		<-store.begun
+		increment(s)
+		wg.Go(func() {
+			for range 10_000 { // the handler has ended by then
+				runtime.Gosched()
+			}
+			close(store.goOn)
+		})
+	})).ServeHTTP(nowhere{}, httptest.NewRequest("GET", "/", nil))
+	wg.Wait()
+	require.Equal(t, "2", ask(mw.Handler(peek), "/", token.Value(nil)).body)
+}
+
+// nowhere is a ResponseWriter that several goroutines may write to.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return make(http.Header) }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}

@@ -212,9 +212,8 @@ func (q *request) commit() error {
 // finish ends the request: it commits a response that was not begun, or what the
 // handler changed after it began.
 func (q *request) finish() {
-	if !q.through.Load() {
-		q.begin() // does nothing where the commit has failed
-		return
+	if q.begin() != nil {
+		return // the error handler has answered
 	}
 	if s := q.session.Load(); s != nil {
 		// What fails or comes too late has been told to hooks and log; the

@@ -25,7 +25,8 @@ type Layout interface {
 
 	// Join appends the record to dst. It may leave out metadata that the
 	// layout has no place for; a record without Created and Deadline counts
-	// from the moment it is read.
+	// from the moment it is read. The result is the caller's, who may write
+	// over it, up to its capacity.
 	Join(dst []byte, env Envelope) ([]byte, error)
 
 	// Split takes a record apart. The Envelope may share memory with data.

@@ -157,7 +157,9 @@ func (m *Manager) settled(s *Session, phase Phase) bool {
 	}
 	h := s.held
 	if !h.exists() {
-		return true
+		// After a Destroy the commit that creates the session may still be under
+		// way, and what it has written must be removed.
+		return s.lives == 0
 	}
 	if phase == AfterResponse {
 		return s.next.IsZero()

@@ -262,6 +262,12 @@ func TestEndedElsewhere(t *testing.T) {
 	require.Equal(t, tok.ID.Key(), ev.of("ended")[0].Key)
 	require.Empty(t, ev.of("store error"))
 
+	// Whoever asks again is told again, also without a change.
+	for _, phase := range []sessions.Phase{sessions.Midway, sessions.BeforeResponse, sessions.AfterResponse} {
+		_, err := m.Commit(t.Context(), s, phase)
+		require.ErrorIs(t, err, sessions.ErrEnded)
+	}
+
 	// A logout that finds it gone takes nothing away from the client either.
 	s.Destroy()
 	require.Equal(t, sessions.Change{}, commit(t, m, s))

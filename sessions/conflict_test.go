@@ -140,6 +140,20 @@ func TestSameChangeByTwoRequests(t *testing.T) {
 	require.Equal(t, generation, b.Metadata().Generation)
 }
 
+// The same change by another request is no reason to forget what else there is to
+// write.
+func TestSameChangeAndAnEdit(t *testing.T) {
+	_, m := setup(t, sessions.Config{})
+	tok := begin(t, m)
+	a, b := load(t, m, tok), load(t, m, tok)
+	require.NoError(t, name.Set(a, "b"))
+	require.NoError(t, name.Set(b, "b"))
+	require.NoError(t, b.Authenticated(time.Now()))
+	commit(t, m, a)
+	commit(t, m, b)
+	require.True(t, load(t, m, tok).AuthenticatedWithin(time.Minute))
+}
+
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ev events

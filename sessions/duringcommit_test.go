@@ -1,6 +1,8 @@
 package sessions_test
 
 import (
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -146,4 +148,54 @@ func TestBeginDuringCommitOfAnEndedSession(t *testing.T) {
 	require.Equal(t, sessions.Replace, change.Action)
 	requireCount(t, m, change.Token, 77)
 	require.Equal(t, 1, st.Len())
+}
+
+// twoCommits runs second while first is in the store, and lets both end.
+func twoCommits(t *testing.T, st *store, op string, first, between, second func()) {
+	g := newGate()
+	st.before = on(op, 1, g.wait)
+	var wg sync.WaitGroup
+	wg.Go(first)
+	<-g.reached
+	between()
+	wg.Go(second)
+	for range 10_000 { // time enough for a second that does not wait
+		runtime.Gosched()
+	}
+	close(g.open)
+	within(t, wg.Wait)
+}
+
+// A logout that comes while the session is created is none that has nothing to
+// do: what the first commit has written must go.
+func TestDestroyWhileItIsCreated(t *testing.T) {
+	st, m := setup(t, sessions.Config{})
+	s := m.New()
+	increment(t, s)
+	twoCommits(t, st, "save",
+		func() { m.Commit(t.Context(), s, sessions.Midway) },
+		s.Destroy,
+		func() {
+			change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+			require.NoError(t, err)
+			require.Equal(t, sessions.Remove, change.Action)
+		})
+	require.Zero(t, st.Len())
+}
+
+// Commits of one session go one after the other: the second one finds what the
+// first has written.
+func TestCommitsTakeTurns(t *testing.T) {
+	var ev events
+	st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+	tok := begin(t, m)
+	s := load(t, m, tok)
+	increment(t, s)
+	twoCommits(t, st, "save",
+		func() { m.Commit(t.Context(), s, sessions.Midway) },
+		func() {},
+		func() { m.Commit(t.Context(), s, sessions.BeforeResponse) })
+	requireCount(t, m, tok, 2)
+	require.Len(t, ev.of("saved"), 1)
+	require.Empty(t, ev.of("conflict"))
 }

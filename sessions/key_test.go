@@ -430,3 +430,17 @@ func TestGoroutinesOfOneRequest(t *testing.T) {
 		require.Equal(t, i, got)
 	}
 }
+
+// A value that decodes in part is not handed out.
+func TestNoHalfValues(t *testing.T) {
+	_, m := setup(t, sessions.Config{})
+	s := m.New()
+	require.NoError(t, sessions.Key[map[string]any]("pair").Set(s, map[string]any{"A": 1, "B": "text"}))
+	pair := sessions.Key[struct{ A, B int }]("pair")
+	v, err := pair.Get(s)
+	require.ErrorIs(t, err, sessions.ErrDecode)
+	require.Zero(t, v)
+	v, err = pair.GetOr(s, struct{ A, B int }{7, 7})
+	require.ErrorIs(t, err, sessions.ErrDecode)
+	require.Zero(t, v)
+}

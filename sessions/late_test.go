@@ -128,3 +128,20 @@ func TestLateChanges(t *testing.T) {
 		})
 	})
 }
+
+// A new ID that an outage kept from being written can't be given to the client any
+// more.
+func TestLateRegeneration(t *testing.T) {
+	st, m := setup(t, sessions.Config{})
+	tok := begin(t, m)
+	s := load(t, m, tok)
+	require.NoError(t, s.Regenerate())
+	st.before = on("save", 1, func() error { return errOutage })
+	_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+	_, err = m.Commit(t.Context(), s, sessions.AfterResponse)
+	require.ErrorIs(t, err, sessions.ErrTooLate)
+	require.True(t, s.ID().Equal(tok.ID), "the session keeps the ID that the client has")
+	requireCount(t, m, tok, 1)
+	require.Equal(t, 1, st.Len())
+}

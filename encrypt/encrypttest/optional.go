@@ -18,6 +18,9 @@ func checkRotator(e encrypt.Encryptor) error {
 	if e.(encrypt.Rotator).Retired(sealed) {
 		return errors.New("Retired says so of what Encrypt has just made")
 	}
+	for _, garbage := range [][]byte{nil, {0}, sealed[:len(sealed)/2], make([]byte, 64)} {
+		e.(encrypt.Rotator).Retired(garbage) // must not panic
+	}
 	return nil
 }
 
