@@ -52,9 +52,10 @@ func crowds(n, repetitions int) []crowd {
 		return s
 	})
 	for range repetitions {
-		bulla.pauses = append(bulla.pauses, bullaSweep(n))
+		pause, took := bullaSweep(n)
+		bulla.pauses = append(bulla.pauses, pause)
+		control.pauses = append(control.pauses, noSweep(n, took))
 		scs.pauses = append(scs.pauses, scsSweep(n))
-		control.pauses = append(control.pauses, noSweep(n))
 	}
 	list := []crowd{bulla, scs, control}
 	for _, c := range list {
@@ -108,7 +109,7 @@ func patient(n int, sweep func(life time.Duration) (ok bool)) {
 // The first one may be the worst: where it finds only live sessions where it
 // looks, and the store is full, it clears a whole part of the store. Where it
 // looks is not ours to say; the odds are even in each run.
-func bullaSweep(n int) (wait time.Duration) {
+func bullaSweep(n int) (wait, took time.Duration) {
 	patient(n, func(life time.Duration) bool {
 		s, tokens := bullaLive(n)
 		for range n/2 - live {
@@ -122,6 +123,8 @@ func bullaSweep(n int) (wait time.Duration) {
 			bullaSave(s, stores.NewID(), ends)
 		}
 		wait = longestWait(ends, bullaReader(s, tokens), func() {
+			began := time.Now()
+			defer func() { took = time.Since(began) }()
 			// As many as have expired: if those were not removed, a Save would
 			// fail, since the store is full.
 			for range n / 2 {
@@ -130,7 +133,7 @@ func bullaSweep(n int) (wait time.Duration) {
 		})
 		return true
 	})
-	return wait
+	return wait, took
 }
 
 // bullaLive returns a store for n sessions with the reader's in it.
@@ -181,13 +184,17 @@ func scsSweep(n int) (wait time.Duration) {
 	return wait
 }
 
-// noSweep is what the machine alone makes the same reader wait for: the waits of
-// the others are only as good as this one is short.
-func noSweep(n int) time.Duration {
+// noSweep is what the machine alone makes the same reader wait for, in as long a
+// time: the waits of the others are only as good as this one is short.
+func noSweep(n int, took time.Duration) time.Duration {
 	s, tokens := bullaLive(n)
 	return longestWait(time.Now(), bullaReader(s, tokens), func() {
-		for range n / 2 {
-			bullaSave(s, stores.NewID(), time.Now().Add(time.Hour))
+		other := bullaStore(n)
+		for began := time.Now(); time.Since(began) < took; {
+			if other.Len() == n {
+				other = bullaStore(n)
+			}
+			bullaSave(other, stores.NewID(), time.Now().Add(time.Hour))
 		}
 	})
 }
