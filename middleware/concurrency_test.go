@@ -138,6 +138,15 @@ type slowSave struct {
 	saved       atomic.Bool
 }
 
+func newSlowSave(t *testing.T) (*middleware.Middleware, *slowSave) {
+	mem, err := memstore.New()
+	require.NoError(t, err)
+	store := &slowSave{Store: mem, begun: make(chan struct{}), goOn: make(chan struct{})}
+	mw, err := middleware.New(store)
+	require.NoError(t, err)
+	return mw, store
+}
+
 func (s *slowSave) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
 	s.once.Do(func() { close(s.begun); <-s.goOn })
 	tok, rev, err := s.Store.Save(ctx, tok, rec)
@@ -148,11 +157,7 @@ func (s *slowSave) Save(ctx context.Context, tok stores.Token, rec stores.Record
 // No byte of the response goes out before the session is stored, whichever of a
 // request's goroutines writes it.
 func TestEveryWriterWaitsForTheCommit(t *testing.T) {
-	mem, err := memstore.New()
-	require.NoError(t, err)
-	store := &slowSave{Store: mem, begun: make(chan struct{}), goOn: make(chan struct{})}
-	mw, err := middleware.New(store)
-	require.NoError(t, err)
+	mw, store := newSlowSave(t)
 	h := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		increment(session(r))
 		var wg sync.WaitGroup
@@ -172,17 +177,13 @@ func TestEveryWriterWaitsForTheCommit(t *testing.T) {
 		wg.Wait()
 	}))
 	h.ServeHTTP(nowhere{}, httptest.NewRequest("GET", "/", nil))
-	require.Equal(t, 1, mem.Len())
+	require.Equal(t, 1, store.Len())
 }
 
 // What the handler sets while another of its goroutines begins the response is
 // stored at its end.
 func TestChangeWhileTheResponseBegins(t *testing.T) {
-	mem, err := memstore.New()
-	require.NoError(t, err)
-	store := &slowSave{Store: mem, begun: make(chan struct{}), goOn: make(chan struct{})}
-	mw, err := middleware.New(store)
-	require.NoError(t, err)
+	mw, store := newSlowSave(t)
 	var wg sync.WaitGroup
 	var token stores.Token
 	mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
