@@ -55,10 +55,13 @@ var firstBlock = []byte{1}
 // holds this function to crypto/hkdf.
 func (e *entry) derive(binding []byte) (sealer, error) {
 	x := e.pool.Get().(*expander)
-	defer e.pool.Put(x)
-	x.mac.Reset()
 	x.mac.Write(e.header[:])
 	x.mac.Write(binding)
 	x.mac.Write(firstBlock)
-	return e.alg.sealer(x.mac.Sum(x.out[:0]))
+	s, err := e.alg.sealer(x.mac.Sum(x.out[:0]))
+	// Of this session nothing stays in the pool: neither its key nor its ID.
+	clear(x.out[:])
+	x.mac.Reset()
+	e.pool.Put(x)
+	return s, err
 }

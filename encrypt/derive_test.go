@@ -95,3 +95,15 @@ func TestKeysWithOneID(t *testing.T) {
 	require.ErrorContains(t, err, "key 2 ")
 	require.ErrorContains(t, err, "the ID of key 1")
 }
+
+// What one session's derivation leaves in the pool must not be its key.
+func TestPoolKeepsNoKey(t *testing.T) {
+	e := newEntry(aesGCM, GenerateKey())
+	_, err := e.derive([]byte("session 42"))
+	require.NoError(t, err)
+	x := e.pool.Get().(*expander)
+	require.Zero(t, x.out)
+	// Nor does its HMAC hold what was written: it begins anew.
+	fresh := e.pool.New().(*expander)
+	require.Equal(t, fresh.mac.Sum(nil), x.mac.Sum(nil))
+}

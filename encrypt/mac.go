@@ -55,8 +55,8 @@ func NewMAC(label string, keys ...Key) (*MAC, error) {
 				return nil, fmt.Errorf("%w: key %d is the same as key %d; give each key once", ErrInvalidKey, i+1, j+1)
 			}
 		}
-		// A pooled state holds the key and, in out, a tag; the tag is
-		// overwritten by the next use and never handed out.
+		// A pooled state holds the key and, in out, the last tag, which the next
+		// use overwrites and nobody is handed. Nothing of a message stays in it.
 		m.keys = append(m.keys, &sync.Pool{New: func() any {
 			return &macState{mac: hmac.New(sha256.New, secret)}
 		}})
@@ -105,8 +105,8 @@ func (m *MAC) Verify(message, tag []byte) (ok, retired bool) {
 // tag returns a state with message's tag in out. The caller puts it back.
 func (m *MAC) tag(i int, message []byte) *macState {
 	s := m.keys[i].Get().(*macState)
-	s.mac.Reset()
 	s.mac.Write(message)
 	s.mac.Sum(s.out[:0])
+	s.mac.Reset()
 	return s
 }
