@@ -24,9 +24,8 @@ const (
 // Store is a [stores.Store] and a [stores.Toucher] in Firestore. It is safe for
 // concurrent use. The zero Store is not usable; see [New].
 type Store struct {
-	client     *firestore.Client
-	collection string
-	timeout    time.Duration
+	client *firestore.Client
+	options
 }
 
 var (
@@ -36,16 +35,23 @@ var (
 )
 
 // Option changes what [New] makes.
-type Option func(*Store) error
+type Option func(*options) error
+
+// options, and not the Store, are what an Option changes, so that none can be
+// applied to a store that is running.
+type options struct {
+	collection string
+	timeout    time.Duration
+}
 
 // WithCollection keeps the sessions in the top-level collection name, in place
 // of [DefaultCollection]. The TTL policy goes by that name too.
 func WithCollection(name string) Option {
-	return func(s *Store) error {
+	return func(o *options) error {
 		if err := checkCollection(name); err != nil {
 			return fmt.Errorf("firestorestore: WithCollection(%q): %w", name, err)
 		}
-		s.collection = name
+		o.collection = name
 		return nil
 	}
 }
@@ -53,11 +59,11 @@ func WithCollection(name string) Option {
 // WithTimeout limits each call of a method to d, retries included, in place of
 // [DefaultTimeout]. A context with an earlier deadline ends it earlier.
 func WithTimeout(d time.Duration) Option {
-	return func(s *Store) error {
+	return func(o *options) error {
 		if d <= 0 {
 			return fmt.Errorf("firestorestore: WithTimeout(%v): the limit must be positive; leave it out for %v", d, DefaultTimeout)
 		}
-		s.timeout = d
+		o.timeout = d
 		return nil
 	}
 }
@@ -68,13 +74,13 @@ func New(client *firestore.Client, opts ...Option) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("firestorestore: the client is nil; make one with firestore.NewClient")
 	}
-	s := &Store{client: client, collection: DefaultCollection, timeout: DefaultTimeout}
+	o := options{collection: DefaultCollection, timeout: DefaultTimeout}
 	for _, opt := range opts {
-		if err := opt(s); err != nil {
+		if err := opt(&o); err != nil {
 			return nil, err
 		}
 	}
-	return s, nil
+	return &Store{client, o}, nil
 }
 
 // Describe implements [stores.Describer].

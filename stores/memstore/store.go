@@ -53,30 +53,37 @@ func (l *limit) take() bool {
 func (l *limit) release() { l.held.Add(-1) }
 
 // Option changes what [New] makes.
-type Option func(*Store) error
+type Option func(*options) error
+
+// options, and not the Store, are what an Option changes, so that none can be
+// applied to a store that is running.
+type options struct {
+	max int64
+}
 
 // WithMaxSessions limits the store to n sessions, in place of
 // [DefaultMaxSessions]. A limit there must be: whoever can make a server begin
 // sessions could otherwise fill its memory.
 func WithMaxSessions(n int) Option {
-	return func(s *Store) error {
+	return func(o *options) error {
 		// A shard counts with 32 bits.
 		if n < 1 || int64(n) > math.MaxUint32 {
 			return fmt.Errorf("memstore: WithMaxSessions(%d): the limit must be from 1 to %d", n, uint32(math.MaxUint32))
 		}
-		s.limit.max = int64(n)
+		o.max = int64(n)
 		return nil
 	}
 }
 
 // New returns an empty store.
 func New(opts ...Option) (*Store, error) {
-	s := &Store{limit: limit{max: DefaultMaxSessions}}
+	o := options{max: DefaultMaxSessions}
 	for _, opt := range opts {
-		if err := opt(s); err != nil {
+		if err := opt(&o); err != nil {
 			return nil, err
 		}
 	}
+	s := &Store{limit: limit{max: o.max}}
 	// Revisions can outlive the process in a client's cookie. A random start
 	// keeps them from meeting those of this store.
 	var start [8]byte

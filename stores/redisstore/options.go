@@ -20,6 +20,8 @@ const (
 // Option changes what [New] makes.
 type Option func(*options) error
 
+// options, and not the Store, are what an Option changes, so that none can be
+// applied to a store that is running.
 type options struct {
 	prefix  *string
 	keyFunc func(stores.Key) string
