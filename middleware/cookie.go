@@ -40,25 +40,22 @@ func newCookie(c *config) (cookie, error) {
 	}
 	name := c.cookieName
 	if name == "" {
-		name = "__Host-session"
-		if c.insecureHTTP || path != "/" || c.cookieDomain != "" {
-			name = "session"
-		}
+		name = defaultName(c, path)
 	}
 	sameSite := c.sameSite
 	if sameSite == 0 {
 		sameSite = http.SameSiteLaxMode
 	}
-	// Browsers compare the prefixes without regard to case.
-	lower := strings.ToLower(name)
-	host, secure := strings.HasPrefix(lower, "__host-"), strings.HasPrefix(lower, "__secure-")
+	secure, host, httpOnly := prefixes(name)
 	switch {
-	case (host || secure) && c.insecureHTTP:
+	case secure && c.insecureHTTP:
 		return fail("WithCookieName(%q) has a prefix that needs Secure; leave WithInsecureHTTP out or choose a name without prefix", name)
 	case host && c.cookieDomain != "":
 		return fail("WithCookieName(%q) has a prefix that forbids WithCookieDomain; leave the domain out or choose another name", name)
 	case host && path != "/":
 		return fail("WithCookieName(%q) has a prefix that forbids WithCookiePath(%q); leave the path out or choose another name", name, path)
+	case httpOnly && c.scriptAccess:
+		return fail("WithCookieName(%q) has a prefix that needs HttpOnly; leave WithInsecureScriptAccess out or choose another name", name)
 	case sameSite != http.SameSiteLaxMode && sameSite != http.SameSiteStrictMode && sameSite != http.SameSiteNoneMode:
 		return fail("WithSameSite(%d) is not a mode that browsers know; use Lax, Strict or None", sameSite)
 	case sameSite == http.SameSiteNoneMode && c.insecureHTTP:
@@ -83,6 +80,34 @@ func newCookie(c *config) (cookie, error) {
 		return fail("WithCookieName has %d bytes, which leaves %d for the session; shorten it", len(name), room)
 	}
 	return cookie{name, strings.TrimPrefix(sample.String(), name+"=x")}, nil
+}
+
+// defaultName returns the name with the strongest prefix that the attributes
+// allow. Browsers that do not know "__Host-Http-" still honour the "__Host-" in
+// it; "__Http-" alone would be nothing to them, so with a path or domain
+// "__Secure-" is the better one.
+func defaultName(c *config, path string) string {
+	switch {
+	case c.insecureHTTP:
+		return "session"
+	case path != "/" || c.cookieDomain != "":
+		return "__Secure-session"
+	case c.scriptAccess:
+		return "__Host-session"
+	}
+	return "__Host-Http-session"
+}
+
+// prefixes tells what browsers demand of a cookie with this name before they
+// take it (draft-ietf-httpbis-rfc6265bis, section 4.1.3): Secure; no Domain and
+// the path "/"; HttpOnly. They compare without regard to case.
+func prefixes(name string) (secure, host, httpOnly bool) {
+	has := func(prefix string) bool {
+		return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+	}
+	host = has("__Host-") // also of "__Host-Http-"
+	httpOnly = has("__Http-") || has("__Host-Http-")
+	return host || httpOnly || has("__Secure-"), host, httpOnly
 }
 
 // sent returns the values of our cookie in r, each once, and no more than one

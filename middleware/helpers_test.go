@@ -35,7 +35,7 @@ const (
 	text   = sessions.Key[string]("text")
 )
 
-const cookieName = "__Host-session"
+const cookieName = "__Host-Http-session"
 
 // setup is a store with the options that it needs.
 type setup struct {

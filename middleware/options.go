@@ -136,9 +136,11 @@ func WithCommitTimeout(d time.Duration) Option {
 	return func(c *config) { c.sessions.CommitTimeout = d }
 }
 
-// WithCookieName names the cookie. The default is "__Host-session", whose prefix
-// makes browsers refuse the cookie from sibling subdomains and plain HTTP, or
-// "session" where another option rules the prefix out.
+// WithCookieName names the cookie. The default is "__Host-Http-session": the
+// prefix makes browsers refuse the cookie from sibling subdomains, plain HTTP and
+// scripts. Where another option rules it out, the default is "__Secure-session"
+// (a path or domain), "__Host-session" ([WithInsecureScriptAccess]) or "session"
+// ([WithInsecureHTTP]).
 func WithCookieName(name string) Option {
 	return func(c *config) { c.cookieName = name }
 }

@@ -44,6 +44,12 @@ func TestInvalidOptions(t *testing.T) {
 		{"__Host- with Path", mem, opts{middleware.WithCookieName("__Host-id"), middleware.WithCookiePath("/app")}, "WithCookiePath", "leave the path out"},
 		{"__Host- insecure", mem, opts{middleware.WithCookieName("__Host-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
 		{"__Secure- insecure", mem, opts{middleware.WithCookieName("__Secure-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
+		{"__Http- with scripts", mem, opts{middleware.WithCookieName("__Http-id"), middleware.WithInsecureScriptAccess()}, "WithInsecureScriptAccess", "leave WithInsecureScriptAccess out"},
+		{"__Http- insecure", mem, opts{middleware.WithCookieName("__Http-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
+		{"__Host-Http- with scripts", mem, opts{middleware.WithCookieName("__Host-Http-id"), middleware.WithInsecureScriptAccess()}, "WithInsecureScriptAccess", "leave WithInsecureScriptAccess out"},
+		{"__Host-Http- with Domain", mem, opts{middleware.WithCookieName("__Host-Http-id"), middleware.WithCookieDomain("example.com")}, "WithCookieDomain", "leave the domain out"},
+		{"__Host-Http- with Path", mem, opts{middleware.WithCookieName("__Host-Http-id"), middleware.WithCookiePath("/app")}, "WithCookiePath", "leave the path out"},
+		{"__Host-Http- insecure", mem, opts{middleware.WithCookieName("__Host-Http-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
 		{"prefix in another case", mem, opts{middleware.WithCookieName("__hOsT-id"), middleware.WithCookieDomain("example.com")}, "WithCookieDomain", "leave the domain out"},
 		{"Partitioned without Secure", mem, opts{middleware.WithPartitioned(), middleware.WithInsecureHTTP()}, "WithPartitioned", "leave WithInsecureHTTP out"},
 		{"path without slash", mem, opts{middleware.WithCookiePath("app")}, "WithCookiePath", "add one"},
@@ -123,6 +129,8 @@ func TestValidOptions(t *testing.T) {
 		"rolling, 400 days":         {middleware.WithLifetime(400 * day), middleware.WithRolling()},
 		"cap of session-only":       {middleware.WithMaxLifetime(day)},
 		"None and Secure":           {middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
+		"__Http- with Path, Domain": {middleware.WithCookieName("__Http-id"), middleware.WithCookiePath("/app"), middleware.WithCookieDomain("example.com")},
+		"__Host- with scripts":      {middleware.WithCookieName("__Host-id"), middleware.WithInsecureScriptAccess()},
 		"attributes at their limit": {middleware.WithCookiePath("/" + strings.Repeat("a", 1023))},
 		"patterns that overlap":     {middleware.WithAutoload("/app/", "/app/{id}", "GET /app/x")},
 	} {
@@ -145,20 +153,22 @@ func cookieLine(t *testing.T, opts ...middleware.Option) string {
 }
 
 func TestDefaults(t *testing.T) {
-	require.Equal(t, "__Host-session; Path=/; HttpOnly; Secure; SameSite=Lax", cookieLine(t))
+	require.Equal(t, "__Host-Http-session; Path=/; HttpOnly; Secure; SameSite=Lax", cookieLine(t))
 }
 
 func TestCookieAttributes(t *testing.T) {
 	for want, opts := range map[string][]middleware.Option{
-		"session; Path=/; HttpOnly; SameSite=Lax":                             {middleware.WithInsecureHTTP()},
-		"session; Path=/app; HttpOnly; Secure; SameSite=Lax":                  {middleware.WithCookiePath("/app")},
-		"session; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax": {middleware.WithCookieDomain("example.com")},
-		"__session; Path=/; HttpOnly; Secure; SameSite=Lax":                   {middleware.WithFirebaseHosting()},
-		"sid; Path=/; HttpOnly; Secure; SameSite=Strict":                      {middleware.WithCookieName("sid"), middleware.WithSameSite(http.SameSiteStrictMode)},
-		"__Host-session; Path=/; HttpOnly; Secure; SameSite=None; Partitioned": {
+		"session; Path=/; HttpOnly; SameSite=Lax":                                      {middleware.WithInsecureHTTP()},
+		"__Secure-session; Path=/app; HttpOnly; Secure; SameSite=Lax":                  {middleware.WithCookiePath("/app")},
+		"__Secure-session; Path=/; Domain=example.com; HttpOnly; Secure; SameSite=Lax": {middleware.WithCookieDomain("example.com")},
+		"__Secure-session; Path=/app; Secure; SameSite=Lax":                            {middleware.WithCookiePath("/app"), middleware.WithInsecureScriptAccess()},
+		"session; Path=/app; HttpOnly; SameSite=Lax":                                   {middleware.WithCookiePath("/app"), middleware.WithInsecureHTTP()},
+		"__session; Path=/; HttpOnly; Secure; SameSite=Lax":                            {middleware.WithFirebaseHosting()},
+		"sid; Path=/; HttpOnly; Secure; SameSite=Strict":                               {middleware.WithCookieName("sid"), middleware.WithSameSite(http.SameSiteStrictMode)},
+		"__Host-Http-session; Path=/; HttpOnly; Secure; SameSite=None; Partitioned": {
 			middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
-		"__Host-session; Path=/; Secure; SameSite=Lax":                       {middleware.WithInsecureScriptAccess()},
-		"__Host-session; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax": {middleware.WithLifetime(time.Minute)},
+		"__Host-session; Path=/; Secure; SameSite=Lax":                            {middleware.WithInsecureScriptAccess()},
+		"__Host-Http-session; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax": {middleware.WithLifetime(time.Minute)},
 	} {
 		require.Equal(t, want, cookieLine(t, opts...))
 	}

@@ -60,7 +60,7 @@ func run(args []string, stdin io.Reader, stdout io.Writer, keys string) error {
 
 func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) error {
 	flags := flag.NewFlagSet("inspect", flag.ContinueOnError)
-	name := flags.String("name", "__Host-session", "the cookie's `name`")
+	name := flags.String("name", "__Host-Http-session", "the cookie's `name`")
 	audience := flags.String("audience", "", "the application's `name`, as in WithAudience")
 	recordFile := flags.String("record", "", "a `file` with the record that the store has for this cookie: raw, base64 or hexadecimal")
 	if err := flags.Parse(args); err != nil {

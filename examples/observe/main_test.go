@@ -74,7 +74,7 @@ func TestCounters(t *testing.T) {
 		r, err := http.NewRequest(method, server.URL+path, nil)
 		require.NoError(t, err)
 		if token != "" {
-			r.AddCookie(&http.Cookie{Name: "__Host-session", Value: token})
+			r.AddCookie(&http.Cookie{Name: "__Host-Http-session", Value: token})
 		}
 		resp, err := client.Do(r)
 		require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestCounters(t *testing.T) {
 		both.Go(func() {
 			r, err := http.NewRequest("GET", server.URL+"/", nil)
 			if err == nil {
-				r.AddCookie(&http.Cookie{Name: "__Host-session", Value: token})
+				r.AddCookie(&http.Cookie{Name: "__Host-Http-session", Value: token})
 				if resp, err := client.Do(r); err == nil {
 					resp.Body.Close()
 				}

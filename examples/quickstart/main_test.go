@@ -18,7 +18,7 @@ import (
 	"github.com/bulla-go/bulla/encrypt"
 )
 
-const cookieName = "__Host-session"
+const cookieName = "__Host-Http-session"
 
 func build(t *testing.T) (program string) {
 	t.Helper()

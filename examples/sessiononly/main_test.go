@@ -38,7 +38,7 @@ func TestCookieGoesWithTheBrowser(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(body), "Your colour is teal")
-	require.True(t, strings.HasPrefix(set["cookie"], "__Host-session="), set["cookie"])
+	require.True(t, strings.HasPrefix(set["cookie"], "__Host-Http-session="), set["cookie"])
 	require.NotContains(t, set["cookie"], "Max-Age")
 	require.NotContains(t, set["cookie"], "Expires")
 	require.Empty(t, resp.Cookies(), "and the session is not written again by reading it")

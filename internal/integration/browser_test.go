@@ -21,7 +21,7 @@ const (
 	text   = sessions.Key[string]("text")
 )
 
-const cookieName = "__Host-session"
+const cookieName = "__Host-Http-session"
 
 // idSize is the length of an ID at the begin of a cookie's value.
 const idSize = 32

@@ -31,20 +31,20 @@ func TestLoginLogout(t *testing.T) {
 		sameSite           network.CookieSameSite
 		insecure, readable bool
 	}{
-		"http://localhost":   {scheme: "http", host: "localhost"},
-		"https":              {scheme: "https", host: "app.example"},
-		"encrypted cookie":   {scheme: "http", host: "localhost", inCookie: true, options: []middleware.Option{sealed}},
-		"lifetime":           {scheme: "https", host: "app.example", options: []middleware.Option{middleware.WithLifetime(time.Hour)}},
-		"path":               {scheme: "https", host: "app.example", path: "/app/", cookie: "session", options: []middleware.Option{middleware.WithCookiePath("/app")}},
-		"domain":             {scheme: "https", host: "www.app.example", cookie: "session", options: []middleware.Option{middleware.WithCookieDomain("app.example")}},
-		"__Secure- and path": {scheme: "https", host: "app.example", path: "/app/", cookie: "__Secure-session", options: []middleware.Option{middleware.WithCookiePath("/app"), middleware.WithCookieName("__Secure-session")}},
-		"strict":             {scheme: "https", host: "app.example", sameSite: network.CookieSameSiteStrict, options: []middleware.Option{middleware.WithSameSite(http.SameSiteStrictMode)}},
-		"none":               {scheme: "https", host: "app.example", sameSite: network.CookieSameSiteNone, options: []middleware.Option{middleware.WithSameSite(http.SameSiteNoneMode)}},
-		"partitioned":        {scheme: "https", host: "app.example", sameSite: network.CookieSameSiteNone, options: []middleware.Option{middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()}},
-		"Firebase Hosting":   {scheme: "https", host: "app.example", cookie: "__session", options: []middleware.Option{middleware.WithFirebaseHosting()}},
-		"signed IDs":         {scheme: "http", host: "localhost", options: []middleware.Option{middleware.WithSignedIDs(encrypt.GenerateKey())}},
-		"insecure HTTP":      {scheme: "http", host: "app.example", cookie: "session", insecure: true, options: []middleware.Option{middleware.WithInsecureHTTP()}},
-		"readable":           {scheme: "http", host: "localhost", readable: true, options: []middleware.Option{middleware.WithInsecureScriptAccess()}},
+		"http://localhost": {scheme: "http", host: "localhost"},
+		"https":            {scheme: "https", host: "app.example"},
+		"encrypted cookie": {scheme: "http", host: "localhost", inCookie: true, options: []middleware.Option{sealed}},
+		"lifetime":         {scheme: "https", host: "app.example", options: []middleware.Option{middleware.WithLifetime(time.Hour)}},
+		"path":             {scheme: "https", host: "app.example", path: "/app/", cookie: "__Secure-session", options: []middleware.Option{middleware.WithCookiePath("/app")}},
+		"domain":           {scheme: "https", host: "www.app.example", cookie: "__Secure-session", options: []middleware.Option{middleware.WithCookieDomain("app.example")}},
+		"__Http- and path": {scheme: "https", host: "app.example", path: "/app/", cookie: "__Http-session", options: []middleware.Option{middleware.WithCookiePath("/app"), middleware.WithCookieName("__Http-session")}},
+		"strict":           {scheme: "https", host: "app.example", sameSite: network.CookieSameSiteStrict, options: []middleware.Option{middleware.WithSameSite(http.SameSiteStrictMode)}},
+		"none":             {scheme: "https", host: "app.example", sameSite: network.CookieSameSiteNone, options: []middleware.Option{middleware.WithSameSite(http.SameSiteNoneMode)}},
+		"partitioned":      {scheme: "https", host: "app.example", sameSite: network.CookieSameSiteNone, options: []middleware.Option{middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()}},
+		"Firebase Hosting": {scheme: "https", host: "app.example", cookie: "__session", options: []middleware.Option{middleware.WithFirebaseHosting()}},
+		"signed IDs":       {scheme: "http", host: "localhost", options: []middleware.Option{middleware.WithSignedIDs(encrypt.GenerateKey())}},
+		"insecure HTTP":    {scheme: "http", host: "app.example", cookie: "session", insecure: true, options: []middleware.Option{middleware.WithInsecureHTTP()}},
+		"readable":         {scheme: "http", host: "localhost", cookie: "__Host-session", readable: true, options: []middleware.Option{middleware.WithInsecureScriptAccess()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := tab{t, ctx}
@@ -62,7 +62,7 @@ func TestLoginLogout(t *testing.T) {
 
 			require.Contains(t, b.visit(home), "Visit 1 by nobody")
 			first := b.cookie(home)
-			require.Equal(t, orElse(test.cookie, "__Host-session"), first.Name)
+			require.Equal(t, orElse(test.cookie, "__Host-Http-session"), first.Name)
 			require.Equal(t, !test.insecure, first.Secure)
 			require.Equal(t, !test.readable, first.HTTPOnly)
 			require.Equal(t, orElse(test.sameSite, network.CookieSameSiteLax), first.SameSite)
@@ -146,13 +146,21 @@ func TestScripts(t *testing.T) {
 	require.Empty(t, b.script("document.cookie"))
 
 	// HttpOnly also keeps the page's own scripts from overwriting it.
-	require.Empty(t, b.script(`document.cookie = "__Host-session=planted; Path=/; Secure"; document.cookie`))
+	require.Empty(t, b.script(`document.cookie = "__Host-Http-session=planted; Path=/; Secure"; document.cookie`))
 	require.Equal(t, token.Value, b.cookie(home).Value)
+
+	// Nor can they plant one where there is none yet, as the page of /bye has
+	// it: that is what "Http" in the name adds.
+	other := v.url("other.example", "/bye")
+	b.visit(other)
+	require.Empty(t, b.script(`document.cookie = "__Host-Http-session=planted; Path=/; Secure"; document.cookie`))
+	require.Equal(t, "__Host-session=planted", b.script(`document.cookie = "__Host-session=planted; Path=/; Secure"; document.cookie`),
+		"the same with __Host- alone, to show that the name is what stops it")
 
 	// __Host- keeps a sibling from planting one for everybody.
 	sibling := v.url("evil.app.example", "/bye")
 	b.visit(sibling)
-	require.Empty(t, b.script(`document.cookie = "__Host-session=planted; Path=/; Secure; Domain=app.example"; document.cookie`))
+	require.Empty(t, b.script(`document.cookie = "__Host-Http-session=planted; Path=/; Secure; Domain=app.example"; document.cookie`))
 	require.Equal(t, "harmless=1", b.script(`document.cookie = "harmless=1; Path=/; Secure; Domain=app.example"; document.cookie`),
 		"the same without the prefix, to show that the name is what stops it")
 	for _, c := range b.cookies(home) {

@@ -73,7 +73,7 @@ func testSocket(t *testing.T, path string) {
 	first, resp := dial()
 	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
 	require.Len(t, resp.Header["Set-Cookie"], 1, "the 101 brings the cookie")
-	require.True(t, strings.HasPrefix(resp.Header.Get("Set-Cookie"), "__Host-session="))
+	require.True(t, strings.HasPrefix(resp.Header.Get("Set-Cookie"), "__Host-Http-session="))
 	say(first, "hello", "1: hello")
 	require.Equal(t, "1 sockets, 1 messages\n", body(client.Get(server.URL+"/state")), "stored while the socket is open")
 

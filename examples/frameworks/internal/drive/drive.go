@@ -19,7 +19,7 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-const cookieName = "__Host-session"
+const cookieName = "__Host-Http-session"
 
 // Store is a store that can be switched off.
 type Store struct {
