@@ -29,7 +29,7 @@ func reportRedis(w io.Writer, name string, rows []redisRow) {
 }
 
 func reportSizes(w io.Writer, sizes []cookieSize) {
-	fmt.Fprintf(w, "\n**cookie of a session of 570 B of JSON, and the largest session in %d bytes**\n\n| contender | value | with name | largest, B of JSON |\n|---|--:|--:|--:|\n", cookieLimit)
+	fmt.Fprintf(w, "\n**cookie of a session of 570 B of JSON, and the largest session in %[1]d bytes**\n\nThe others count name and value, as browsers do; Bulla keeps the whole `Set-Cookie` line within %[1]d bytes, since a front end may drop a longer one.\n\n| contender | value | with name | largest, B of JSON |\n|---|--:|--:|--:|\n", cookieLimit)
 	for _, s := range sizes {
 		fmt.Fprintf(w, "| %s | %d | %d | %d |\n", s.name, s.value, s.pair, s.capacity)
 	}

@@ -5,7 +5,8 @@ import (
 	"sort"
 )
 
-// cookieLimit is what browsers allow a cookie's name and value together.
+// cookieLimit is what browsers allow a cookie's name and value together. Bulla
+// keeps the whole line within it.
 const cookieLimit = 4096
 
 // cookieSize is how one contender's cookie grows.

@@ -14,10 +14,17 @@ import (
 )
 
 const (
-	// Browsers ignore a cookie whose name and value have more bytes together,
-	// and an attribute that is longer (RFC 6265bis, section 5.6).
-	maxCookieSize    = 4096
+	// maxLineSize bounds the whole line, "Set-Cookie: " and the attributes with
+	// it. Browsers ignore a cookie whose name and value have more bytes together
+	// (RFC 6265bis, section 5.6), and front ends are reported to drop a longer
+	// line, and every other Set-Cookie line with it.
+	maxLineSize = 4096
+
+	// Browsers ignore an attribute that is longer (section 5.6, too).
 	maxAttributeSize = 1024
+
+	// minRoom is what a payload must have room for: a few small values.
+	minRoom = 256
 
 	// maxCandidates bounds what a request with many cookies of our name can
 	// cost.
@@ -28,6 +35,7 @@ const (
 type cookie struct {
 	name  string
 	attrs string // "; Path=/; HttpOnly; …", the same for setting and removing
+	room  int    // characters of payload for which its line has room
 }
 
 func newCookie(c *config) (cookie, error) {
@@ -76,10 +84,15 @@ func newCookie(c *config) (cookie, error) {
 	if err := sample.Valid(); err != nil {
 		return fail("WithCookieName, WithCookiePath or WithCookieDomain: %v", err)
 	}
-	if room := maxCookieSize - len(name) - stores.HeadChars(c.signed); room < 256 {
-		return fail("WithCookieName has %d bytes, which leaves %d for the session; shorten it", len(name), room)
+	attrs := strings.TrimPrefix(sample.String(), name+"=x")
+	room := maxLineSize - len("Set-Cookie: ") - len(name) - len("=") - stores.HeadChars(c.signed) - len(attrs)
+	if c.sessions.Lifetime > 0 {
+		room -= maxAgeSize
 	}
-	return cookie{name, strings.TrimPrefix(sample.String(), name+"=x")}, nil
+	if room < minRoom {
+		return fail("WithCookieName, WithCookiePath and WithCookieDomain have %d bytes together, which leaves %d for the session; shorten them", len(name)+len(path)+len(c.cookieDomain), max(room, 0))
+	}
+	return cookie{name, attrs, room}, nil
 }
 
 // defaultName returns the name with the strongest prefix that the attributes
@@ -134,19 +147,21 @@ func (c cookie) sent(r *http.Request, array *[maxCandidates + 1]string) []string
 	return values
 }
 
+// maxAgeSize is the length of the longest Max-Age, 400 days.
+const maxAgeSize = len("; Max-Age=34560000")
+
 // set returns the line that gives the client tok, with the ID's MAC where there
 // is one.
 func (c cookie) set(tok stores.Token, mac []byte, maxAge time.Duration) string {
-	const maxAgeRoom = len("; Max-Age=") + 20
 	var line strings.Builder // in one piece, since a payload is large
-	line.Grow(len(c.name) + 1 + stores.HeadChars(len(mac) > 0) + len(tok.Payload) + maxAgeRoom + len(c.attrs))
+	line.Grow(len(c.name) + 1 + stores.HeadChars(len(mac) > 0) + len(tok.Payload) + maxAgeSize + len(c.attrs))
 	line.WriteString(c.name)
 	line.WriteByte('=')
 	tok.WriteValue(&line, mac)
 	if maxAge > 0 {
 		line.WriteString("; Max-Age=")
 		// Rounded up: the server's deadline is the one that counts.
-		var digits [20]byte
+		var digits [8]byte
 		line.Write(strconv.AppendInt(digits[:0], int64((maxAge+time.Second-1)/time.Second), 10))
 	}
 	line.WriteString(c.attrs)

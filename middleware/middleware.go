@@ -66,7 +66,7 @@ func New(store stores.Store, options ...Option) (*Middleware, error) {
 		}
 	}
 	c.sessions.Name = m.cookie.name
-	c.sessions.Room = maxCookieSize - len(m.cookie.name) - stores.HeadChars(c.signed)
+	c.sessions.Room = m.cookie.room
 	if m.manager, err = sessions.NewManager(store, c.sessions); err != nil {
 		return nil, fmt.Errorf("middleware: %w", err)
 	}

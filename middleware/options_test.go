@@ -63,7 +63,7 @@ func TestInvalidOptions(t *testing.T) {
 		{"name with space", mem, opts{middleware.WithCookieName("a b")}, "WithCookieName", "invalid"},
 		{"name with line end", mem, opts{middleware.WithCookieName("a\r\nX")}, "WithCookieName", "invalid"},
 		{"name beyond ASCII", mem, opts{middleware.WithCookieName("café")}, "WithCookieName", "invalid"},
-		{"name too long", mem, opts{middleware.WithCookieName(strings.Repeat("n", 4000))}, "WithCookieName", "shorten it"},
+		{"name too long", mem, opts{middleware.WithCookieName(strings.Repeat("n", 4000))}, "WithCookieName", "shorten them"},
 
 		{"nil store", nil, nil, "store", "use memstore.New"},
 		{"Sealed without encryptor", cookiestore.Sealed(), nil, "cookie", "add WithEncryptor"},
