@@ -371,6 +371,7 @@ func TestCachingHeaders(t *testing.T) {
 			h(w, r)
 		}
 	}
+	future := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
 	for _, tt := range []struct {
 		name    string
 		handler http.HandlerFunc
@@ -384,7 +385,19 @@ func TestCachingHeaders(t *testing.T) {
 		{"not used, public", with(none, "Cache-Control", "public"), nil, []string{"public"}, false},
 		{"read, chosen", with(read, "Cache-Control", "max-age=60"), []string{"Cookie"}, []string{"max-age=60"}, false},
 		{"read, public", with(read, "Cache-Control", "public"), []string{"Cookie"}, []string{"public"}, false},
-		{"written, chosen", with(write, "Cache-Control", "max-age=60"), []string{"Cookie"}, []string{"max-age=60"}, false},
+		{"written, chosen", with(write, "Cache-Control", "private, max-age=60"), []string{"Cookie"}, []string{"private, max-age=60"}, false},
+		{"written, max-age", with(write, "Cache-Control", "max-age=60"), []string{"Cookie"}, []string{"max-age=60"}, true},
+		{"written, s-maxage", with(write, "Cache-Control", `max-age=0, s-maxage="60"`), []string{"Cookie"}, []string{`max-age=0, s-maxage="60"`}, true},
+		{"written, max-age of 0", with(write, "Cache-Control", "max-age=0, no-cache"), []string{"Cookie"}, []string{"max-age=0, no-cache"}, false},
+		{"written, private for some headers", with(write, "Cache-Control", `private="X-Name", max-age=60`), []string{"Cookie"}, []string{`private="X-Name", max-age=60`}, true},
+		{"written, not to be stored", with(write, "Cache-Control", "max-age=60, no-store"), []string{"Cookie"}, []string{"max-age=60, no-store"}, false},
+		{"written, two lines", with(with(write, "Cache-Control", "no-cache"), "Cache-Control", "max-age=60"), []string{"Cookie"}, []string{"max-age=60", "no-cache"}, true},
+		{"written, Expires", with(write, "Expires", future), []string{"Cookie"}, []string{"no-store"}, true},
+		{"written, Expires with another choice", with(with(write, "Expires", future), "Cache-Control", "no-cache"), []string{"Cookie"}, []string{"no-cache"}, true},
+		{"written, Expires but private", with(with(write, "Expires", future), "Cache-Control", "private"), []string{"Cookie"}, []string{"private"}, false},
+		{"written, Expires in the past", with(write, "Expires", "Thu, 01 Jan 1970 00:00:00 GMT"), []string{"Cookie"}, []string{"no-store"}, false},
+		{"written, Expires: 0", with(write, "Expires", "0"), []string{"Cookie"}, []string{"no-store"}, false},
+		{"read, Expires", with(read, "Expires", future), []string{"Cookie"}, []string{"private"}, false},
 		{"written, public", with(write, "Cache-Control", "max-age=60, PUBLIC"), []string{"Cookie"}, []string{"max-age=60, PUBLIC"}, true},
 		{"another Vary", with(read, "Vary", "Accept, Origin"), []string{"Accept, Origin", "Cookie"}, []string{"private"}, false},
 		{"same Vary", with(read, "Vary", "Accept, cookie"), []string{"Accept, cookie"}, []string{"private"}, false},
@@ -397,7 +410,7 @@ func TestCachingHeaders(t *testing.T) {
 				a := ask(mw.Handler(tt.handler), "/some/path")
 				require.Equal(t, tt.vary, a.Header["Vary"])
 				require.Equal(t, tt.control, a.Header["Cache-Control"])
-				require.Equal(t, tt.warns, strings.Contains(log.String(), "public"), log.String())
+				require.Equal(t, tt.warns, strings.Contains(log.String(), "shared caches"), log.String())
 				if tt.warns {
 					require.Contains(t, log.String(), "/some/path")
 					require.NotContains(t, log.String(), a.value(t)[:32], "the session's ID is in the log")

@@ -276,38 +276,3 @@ func (q *request) retract() {
 	}
 	q.line = ""
 }
-
-// limitCaching keeps shared caches from giving one user's page to another. What
-// the handler chose stays. It needs q.mu.
-func (q *request) limitCaching() {
-	h := q.w.Header()
-	// One allocation for both headers; each slice is full, so that appending to
-	// one can't reach the other.
-	added := [...]string{"Cookie", "private"}
-	if q.line != "" {
-		added[1] = "no-store"
-	}
-	if vary := h["Vary"]; len(vary) == 0 {
-		h["Vary"] = added[0:1:1]
-	} else if !varies(h) {
-		h.Add("Vary", "Cookie")
-	}
-	switch control := h["Cache-Control"]; {
-	case len(control) == 0:
-		h["Cache-Control"] = added[1:2:2]
-	case q.line != "" && q.m.logger != nil && strings.Contains(strings.ToLower(strings.Join(control, ",")), "public"):
-		q.m.logger.WarnContext(q.r.Context(), "a response with the session's Set-Cookie is marked Cache-Control: public; a shared cache may hand the session to others",
-			"path", q.r.URL.Path)
-	}
-}
-
-func varies(h http.Header) bool {
-	for _, line := range h["Vary"] {
-		for field := range strings.SplitSeq(line, ",") {
-			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
-				return true
-			}
-		}
-	}
-	return false
-}
