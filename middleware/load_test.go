@@ -342,7 +342,7 @@ func TestErrorHandlerOfAutoload(t *testing.T) {
 			got = err
 			// The session is beyond reach here, and asking must not hang.
 			_, err = sessions.Load(r.Context())
-			require.ErrorIs(t, err, sessions.ErrNoMiddleware)
+			require.ErrorIs(t, err, errDown)
 			w.WriteHeader(http.StatusTeapot)
 		}))
 	cookie := visited(t, mw.Handler(count))

@@ -29,7 +29,10 @@ type Middleware struct {
 // wraps [sessions.ErrConfig] and names the option and the remedy.
 func New(store stores.Store, options ...Option) (*Middleware, error) {
 	var c config
-	for _, o := range options {
+	for i, o := range options {
+		if o == nil {
+			return nil, fmt.Errorf("middleware: %w: option %d of %d is nil; leave it out", sessions.ErrConfig, i+1, len(options))
+		}
 		o(&c)
 	}
 	m := &Middleware{skips: c.skips, onError: c.errorHandler, logger: c.sessions.Logger}
@@ -80,6 +83,13 @@ func (m *Middleware) Manager() *sessions.Manager { return m.manager }
 // Handler returns next with sessions. The request that next is given reaches its
 // session by [sessions.Load] and [sessions.FromContext].
 //
+// The session is committed before the first byte of the response: with
+// WriteHeader, Write, Flush and their kin, with Hijack, and with Unwrap, since
+// what is written to the writer beneath can't be seen. So a middleware between
+// this one and the handler must not unwrap early; http.ResponseController does
+// not, but to flush or hijack. Afterwards a change that needs a new token fails
+// with [sessions.ErrTooLate].
+//
 // A handler that hijacks the connection writes its headers itself and must pass
 // on the Set-Cookie lines in w.Header(); call [sessions.Commit] first.
 //
@@ -95,7 +105,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			}
 		}
 		if c, err := sessions.CarrierOf(r.Context()); err == nil {
-			if q, ok := c.(*request); ok && q.m == m {
+			if c, ok := c.(*carrier); ok && c.q.Load().m == m {
 				next.ServeHTTP(w, r)
 				return
 			}
@@ -107,8 +117,11 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	q := &request{m: m, r: r}
 	q.w = writer{ResponseWriter: w, q: q}
-	q.ctx = sessions.Context{Context: r.Context(), Carrier: q}
+	q.carrier.q.Store(q)
+	q.ctx = sessions.Context{Context: r.Context(), Carrier: &q.carrier}
+	q.inside.within(r.Context(), &q.carrier)
 	inner := r.WithContext(&q.ctx)
+	q.handler = inner
 	// net/http looks for these on the request it made: an outer handler logs
 	// the pattern, and the server removes a form's temporary files.
 	defer func() {
@@ -118,7 +131,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		}
 	}()
 	if q.autoloads() {
-		if _, err := q.Load(inner.Context()); err != nil {
+		if _, err := q.load(&q.ctx); err != nil {
 			q.fail(err)
 			return
 		}

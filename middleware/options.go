@@ -249,9 +249,10 @@ func WithSkipHeader(name string, values ...string) Option {
 // WithErrorHandler sets what answers a request whose session can't be loaded by
 // autoload, or can't be committed. Nothing of the handler's answer has been sent
 // then, and nothing that it writes later will be; the error handler must write a
-// status, or net/http sends 200. The default answers 503 where
-// the store failed or a record does not open, and 500 otherwise, and says
-// nothing of the cause.
+// status, or net/http sends 200. It gets the handler's request; a session that is
+// loaded is found there as it is stored, without what could not be committed. The
+// default answers 503 where the store failed or a record does not open, and 500
+// otherwise, and says nothing of the cause.
 func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option {
 	return func(c *config) { c.errorHandler = h }
 }

@@ -37,6 +37,7 @@ func TestInvalidOptions(t *testing.T) {
 		says   string // the option
 		remedy string
 	}{
+		{"nil option", mem, opts{middleware.WithAutoload(), nil}, "option 2 of 2 is nil", "leave it out"},
 		{"SameSite=None without Secure", mem, opts{middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithInsecureHTTP()}, "WithSameSite", "leave WithInsecureHTTP out"},
 		{"SameSite default mode", mem, opts{middleware.WithSameSite(http.SameSiteDefaultMode)}, "WithSameSite", "use Lax, Strict or None"},
 		{"SameSite unknown", mem, opts{middleware.WithSameSite(17)}, "WithSameSite", "use Lax, Strict or None"},

@@ -16,11 +16,14 @@ import (
 // request is one request's session: it carries it through the context, and
 // commits it when the response begins.
 type request struct {
-	m *Middleware
-	r *http.Request // as it came
-	w writer
+	m       *Middleware
+	r       *http.Request // as it came
+	handler *http.Request // as the handler gets it
+	w       writer
 
-	ctx sessions.Context // of the request as the handler gets it
+	carrier carrier
+	ctx     sessions.Context // of the handler's request
+	inside  inside           // of r's context
 
 	// session is nil until it is loaded. It is read without mu, so that one
 	// goroutine's commit does not hold up the others' look at the session.
@@ -31,15 +34,15 @@ type request struct {
 	through atomic.Bool
 
 	mu      sync.Mutex
-	loadErr error  // the store is asked once
+	loadErr error  // the store is asked once, unless the caller gave up
 	resign  bool   // the ID's MAC is under a retired key
 	line    string // the Set-Cookie line that this request has added
 	begun   bool   // the response has begun; its headers may be on their way
 	failed  error  // the commit failed: the error handler has answered
 }
 
-// Load implements [sessions.Carrier].
-func (q *request) Load(ctx context.Context) (*sessions.Session, error) {
+// load is [sessions.Load].
+func (q *request) load(ctx context.Context) (*sessions.Session, error) {
 	if s := q.session.Load(); s != nil {
 		return s, nil
 	}
@@ -48,9 +51,12 @@ func (q *request) Load(ctx context.Context) (*sessions.Session, error) {
 	if s := q.session.Load(); s != nil || q.loadErr != nil {
 		return s, q.loadErr
 	}
+	ctx = q.insideOf(ctx)
 	s, err := q.find(ctx)
 	if err != nil {
-		q.loadErr = err
+		if !gaveUp(ctx, err) {
+			q.loadErr = err
+		}
 		return nil, err
 	}
 	if q.begun {
@@ -61,15 +67,32 @@ func (q *request) Load(ctx context.Context) (*sessions.Session, error) {
 	return s, nil
 }
 
-// Loaded implements [sessions.Carrier].
-func (q *request) Loaded() *sessions.Session {
+// gaveUp tells whether err says no more than that ctx has ended, which may be
+// the deadline of one caller.
+func gaveUp(ctx context.Context, err error) bool {
+	if errors.Is(err, stores.ErrUnavailable) {
+		return ctx.Err() != nil
+	}
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// insideOf returns the context for what runs under q.mu, in place of ctx.
+func (q *request) insideOf(ctx context.Context) *inside {
+	if ctx == &q.ctx {
+		return &q.inside // as nearly always, and without an allocation
+	}
+	return new(inside).within(ctx, &q.carrier)
+}
+
+// loaded is [sessions.FromContext]; nil where that fails.
+func (q *request) loaded() *sessions.Session {
 	if s := q.session.Load(); s != nil {
 		return s
 	}
 	// Autoload passes by a request without our cookie; its session is new, and
 	// making it costs nothing.
 	if q.m.autoload.any() && !q.hasCookie() && q.m.autoload.matches(q.r) {
-		s, _ := q.Load(q.r.Context())
+		s, _ := q.load(&q.ctx)
 		return s
 	}
 	return nil
@@ -94,9 +117,13 @@ func (q *request) find(ctx context.Context) (*sessions.Session, error) {
 		return q.m.manager.New(), nil
 	}
 	var found *sessions.Session
+	var unreadable error
 	for _, value := range values {
 		s, err := q.open(ctx, value)
 		switch {
+		case errors.Is(err, sessions.ErrUnreadable):
+			// Perhaps planted by a sibling subdomain; the user's own may open.
+			unreadable = err
 		case err != nil:
 			return nil, err
 		case s == nil:
@@ -114,10 +141,13 @@ func (q *request) find(ctx context.Context) (*sessions.Session, error) {
 			found = s // an older and a newer copy of one session
 		}
 	}
-	if found == nil {
-		found = q.m.manager.New()
+	switch {
+	case found != nil:
+		return found, nil
+	case unreadable != nil:
+		return nil, unreadable
 	}
-	return found, nil
+	return q.m.manager.New(), nil
 }
 
 // open returns the session that one cookie's value names, or nil where it names
@@ -147,10 +177,11 @@ func (q *request) open(ctx context.Context, value string) (*sessions.Session, er
 	return s, nil
 }
 
-// Commit implements [sessions.Carrier].
-func (q *request) Commit(ctx context.Context) error {
+// commit is [sessions.Commit].
+func (q *request) commit(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	ctx = q.insideOf(ctx)
 	s := q.session.Load()
 	switch {
 	case s == nil:
@@ -176,20 +207,20 @@ func (q *request) begin() error {
 	defer q.mu.Unlock()
 	if !q.begun {
 		q.begun = true
-		q.failed = q.commit()
+		q.failed = q.conclude()
 		q.through.Store(q.failed == nil)
 	}
 	return q.failed
 }
 
-// commit writes the session and puts what the client must know into the headers.
-// It needs q.mu.
-func (q *request) commit() error {
+// conclude writes the session and puts what the client must know into the
+// headers. It needs q.mu.
+func (q *request) conclude() error {
 	s := q.session.Load()
 	if s == nil {
 		return nil
 	}
-	change, err := q.m.manager.Commit(q.r.Context(), s, sessions.BeforeResponse)
+	change, err := q.m.manager.Commit(&q.inside, s, sessions.BeforeResponse)
 	q.apply(change)
 	switch {
 	case errors.Is(err, sessions.ErrEnded):
@@ -218,7 +249,7 @@ func (q *request) finish() {
 	if s := q.session.Load(); s != nil {
 		// What fails or comes too late has been told to hooks and log; the
 		// client has its answer already.
-		q.m.manager.Commit(q.r.Context(), s, sessions.AfterResponse)
+		q.m.manager.Commit(&q.inside, s, sessions.AfterResponse)
 	}
 }
 
@@ -242,7 +273,11 @@ func (q *request) answer(err error) {
 		}
 	}
 	h.Set("Cache-Control", "no-store")
-	q.m.onError(q.w.ResponseWriter, q.r, err)
+	ctx := new(inside).within(q.r.Context(), &q.carrier)
+	ctx.err = err
+	r := q.handler.WithContext(ctx)
+	q.m.onError(q.w.ResponseWriter, r, err)
+	q.handler.MultipartForm = r.MultipartForm // the server removes its files
 }
 
 // apply puts a commit's change into the headers: our Set-Cookie line at most

@@ -20,9 +20,11 @@ type Event struct {
 
 // Hooks are functions that are called as things happen to sessions, in the
 // manner of net/http/httptrace.ClientTrace. Any of them may be nil. They run on
-// the request's goroutine, so they must be quick, and several run at once. They
-// must not load a session: the request may be in the middle of that. The context
-// is the request's.
+// the request's goroutine, so they must be quick, and several run at once. The
+// context has what the request's has. As the request is in the middle of a load
+// or a commit, [Load] and [FromContext] answer at once there: with the session,
+// or with [ErrNotLoaded]. A hook can read the session, and must not change it;
+// [Commit] is an error. The same holds for the logger's handler.
 type Hooks struct {
 	Loaded      func(context.Context, Event) // a live session was read
 	Created     func(context.Context, Event) // a new session was written
