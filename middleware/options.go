@@ -110,7 +110,7 @@ func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
 }
 
 // WithCookieCache puts a sealed copy of a server-held session into the cookie,
-// beside the ID. For the time given after the server was asked a request reads
+// beside the ID. For the time given, an hour at most, after the server was asked a request reads
 // the copy: no round trip. A change saves at the copy's revision: one. Ending a
 // session elsewhere takes effect within that time, and a response that was on
 // its way while another changed the session may show the older state for as
@@ -124,8 +124,9 @@ func WithCookieCache(fresh time.Duration) Option {
 }
 
 // WithCookieCacheFallback lets a copy serve reads for this long while the store
-// is unavailable. Changes still fail then. A session that was ended elsewhere
-// can be read for as long.
+// is unavailable; at most for as long as a session lasts without use. Changes
+// still fail then. A session that was ended elsewhere can be read for as long.
+// One read a second waits to see whether the store still fails.
 func WithCookieCacheFallback(d time.Duration) Option {
 	return func(c *config) { c.sessions.CookieCacheFallback = d }
 }

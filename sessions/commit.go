@@ -226,10 +226,12 @@ func (m *Manager) plan(j *job, phase Phase) task {
 		return taskSave
 	case phase == AfterResponse:
 		return taskNone
-	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
-		return taskRefresh
 	case j.held.copied && phase == Midway:
 		return taskConfirm
+	case j.held.copied && m.outage.lasts():
+		return taskNone // what is best effort does not wait for a failure
+	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
+		return taskRefresh
 	case m.cache > 0 && !j.held.copied && fresh(j.held, copySlack):
 		return taskSame
 	case m.cache > 0 && !j.held.copied:

@@ -16,7 +16,25 @@ import (
 // out of date meets a conflict and loses nothing.
 //
 // A copy is sealed under a domain of its own: it never passes for a record, and
-// no record for a copy.
+// no record for a copy. It is always in Bulla's own envelope: another system's
+// [serialize.Layout] may have no place for the revision.
+
+func (m *Manager) sealCopy(id stores.ID, env serialize.Envelope) ([]byte, error) {
+	bound, err := m.bind(id, m.bindings.copy)
+	if err != nil {
+		return nil, err
+	}
+	return sealed(bound, serialize.Join, env)
+}
+
+// unsealCopy opens data as a copy and splits it. data is lost.
+func (m *Manager) unsealCopy(id stores.ID, data []byte) (env serialize.Envelope, retired bool, err error) {
+	bound, err := m.bind(id, m.bindings.copy)
+	if err != nil {
+		return env, false, err
+	}
+	return m.opened(bound, serialize.Split, data)
+}
 
 // openCopy returns the session in tok's payload, or false where there is none
 // that opens and is alive. Whether it is fresh enough is the caller's question.
@@ -28,7 +46,7 @@ func (m *Manager) openCopy(tok stores.Token) (*held, bool) {
 	if err != nil {
 		return nil, false
 	}
-	env, retired, err := m.openAs(tok.ID, m.bindings.copy, data)
+	env, retired, err := m.unsealCopy(tok.ID, data)
 	if err != nil || env.Revision == "" || env.Expires.IsZero() || env.Sealed.IsZero() {
 		return nil, false
 	}
@@ -58,7 +76,7 @@ func (m *Manager) addCopy(old *held) *held {
 	h.token.Payload = ""
 	env := serialize.Envelope{Metadata: h.meta, Values: h.values}
 	env.Sealed, env.Expires, env.Revision = h.asked, h.expires, string(h.rev)
-	data, err := m.sealAs(h.token.ID, m.bindings.copy, env)
+	data, err := m.sealCopy(h.token.ID, env)
 	if err == nil && stores.PayloadChars(len(data)) <= m.room {
 		h.token.Payload = stores.EncodePayload(data)
 	}

@@ -87,6 +87,14 @@ func (e expiry) expires(now, deadline time.Time) time.Time {
 	return earlier(now.Add(e.idle), deadline)
 }
 
+// unused returns how long a session lasts that is not used.
+func (e expiry) unused() time.Duration {
+	if e.idle > 0 {
+		return e.idle
+	}
+	return e.max
+}
+
 // due tells whether the expiry of a session in use must move on.
 func (e expiry) due(now, expires, deadline time.Time) bool {
 	return e.idle > 0 && e.expires(now, deadline).Sub(expires) >= e.touch

@@ -52,7 +52,7 @@ func (m *Manager) Inspect(tok stores.Token, record []byte) (Inspection, error) {
 	if err == nil {
 		return newInspection("record in a cookie", retired, env), nil
 	}
-	env, retired, copyErr := m.openAs(tok.ID, m.bindings.copy, data)
+	env, retired, copyErr := m.unsealCopy(tok.ID, data)
 	if copyErr != nil {
 		return Inspection{}, errors.Join(err, copyErr)
 	}

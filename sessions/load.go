@@ -38,11 +38,19 @@ func (m *Manager) load(ctx context.Context, tok stores.Token) (*held, error) {
 	if ok && fresh(copied, m.cache) {
 		return copied, nil
 	}
+	if !ok || !fresh(copied, m.fallback) {
+		return m.loadRecord(ctx, tok)
+	}
+	if !m.outage.ask() {
+		return copied, nil
+	}
 	h, err := m.loadRecord(ctx, tok)
-	if ok && errors.Is(err, stores.ErrUnavailable) && fresh(copied, m.fallback) {
+	if errors.Is(err, stores.ErrUnavailable) {
+		m.outage.failed()
 		m.emit(ctx, evStoreError, tok.ID, time.Time{}, Event{Err: err})
 		return copied, nil
 	}
+	m.outage.over()
 	return h, err
 }
 

@@ -17,6 +17,10 @@ import (
 // the stores' own limits for one call, and shorter than most clients wait.
 const defaultCommitTimeout = 5 * time.Second
 
+// maxCookieCache bounds how long an ended session can be read from a copy. A
+// cache is meant for seconds.
+const maxCookieCache = time.Hour
+
 // Config configures a [Manager]. Package middleware sets each field with the
 // option of the same name ("With" in front), and errors name that option. The
 // zero Config is a session-only manager that serializes as JSON.
@@ -56,11 +60,13 @@ type Manager struct {
 	info       stores.Info
 	encryptor  encrypt.Encryptor
 	serializer serialize.Serializer
-	layout     serialize.Layout // nil: Bulla's envelope
+	join       joinFunc  // of a record
+	split      splitFunc // of a record
 	bindings   bindings
 	expiry     expiry
 	cache      time.Duration
 	fallback   time.Duration
+	outage     outage
 	timeout    time.Duration
 	room       int
 	logger     *slog.Logger
@@ -69,6 +75,11 @@ type Manager struct {
 	queue      queue
 	owners     *owners // nil without owners
 }
+
+type (
+	joinFunc  func(dst []byte, env serialize.Envelope) ([]byte, error)
+	splitFunc func(data []byte) (serialize.Envelope, error)
+)
 
 // NewManager returns a manager of the sessions in store. What can't work, or
 // would store records unprotected, is an error that wraps [ErrConfig].
@@ -93,6 +104,8 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 		info:       info,
 		encryptor:  c.Encryptor,
 		serializer: c.Serializer,
+		join:       serialize.Join,
+		split:      serialize.Split,
 		bindings:   newBindings(c.Audience, c.Name),
 		expiry:     exp,
 		timeout:    c.CommitTimeout,
@@ -112,7 +125,9 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	if m.serializer == nil {
 		m.serializer = serialize.JSON
 	}
-	m.layout, _ = m.serializer.(serialize.Layout)
+	if l, ok := m.serializer.(serialize.Layout); ok {
+		m.join, m.split = l.Join, l.Split
+	}
 	if m.timeout == 0 {
 		m.timeout = defaultCommitTimeout
 	}
@@ -129,6 +144,10 @@ func (m *Manager) setCache(c Config) error {
 		return fmt.Errorf("%w: WithCookieCache and WithCookieCacheFallback take times that are not negative; leave them out for no cache", ErrConfig)
 	case m.cache == 0 && m.fallback > 0:
 		return fmt.Errorf("%w: WithCookieCacheFallback has no copies to fall back on; add WithCookieCache", ErrConfig)
+	case m.cache > maxCookieCache:
+		return fmt.Errorf("%w: WithCookieCache(%v) is over %v, and an ended session could be read for as long; use a shorter one", ErrConfig, m.cache, maxCookieCache)
+	case m.fallback > m.expiry.unused():
+		return fmt.Errorf("%w: WithCookieCacheFallback(%v) is longer than a session lasts without use, %v; shorten it", ErrConfig, m.fallback, m.expiry.unused())
 	case m.cache > 0 && m.fallback > 0 && m.fallback < m.cache:
 		return fmt.Errorf("%w: WithCookieCacheFallback(%v) is shorter than WithCookieCache(%v); lengthen it", ErrConfig, m.fallback, m.cache)
 	case m.cache > 0 && m.holder != nil:
@@ -227,10 +246,10 @@ func (b *binder) Open(ciphertext []byte) ([]byte, error) {
 
 // seal joins env and seals it with bound.
 func (m *Manager) seal(bound encrypt.Bound, env serialize.Envelope) ([]byte, error) {
-	join := serialize.Join
-	if m.layout != nil {
-		join = m.layout.Join
-	}
+	return sealed(bound, m.join, env)
+}
+
+func sealed(bound encrypt.Bound, join joinFunc, env serialize.Envelope) ([]byte, error) {
 	plain, err := join(nil, env)
 	if err != nil || bound == nil {
 		return plain, err
@@ -240,6 +259,10 @@ func (m *Manager) seal(bound encrypt.Bound, env serialize.Envelope) ([]byte, err
 
 // open opens data with bound and splits it. data is lost.
 func (m *Manager) open(bound encrypt.Bound, data []byte) (env serialize.Envelope, retired bool, err error) {
+	return m.opened(bound, m.split, data)
+}
+
+func (m *Manager) opened(bound encrypt.Bound, split splitFunc, data []byte) (env serialize.Envelope, retired bool, err error) {
 	if bound != nil {
 		if r, ok := m.encryptor.(encrypt.Rotator); ok {
 			retired = r.Retired(data)
@@ -247,10 +270,6 @@ func (m *Manager) open(bound encrypt.Bound, data []byte) (env serialize.Envelope
 		if data, err = bound.Open(data); err != nil {
 			return env, false, err
 		}
-	}
-	split := serialize.Split
-	if m.layout != nil {
-		split = m.layout.Split
 	}
 	env, err = split(data)
 	return env, retired, err

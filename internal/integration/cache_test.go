@@ -28,7 +28,7 @@ type watched struct {
 	*memstore.Store
 	calls atomic.Int64
 	late  atomic.Int64 // nanoseconds between doing and answering
-	down  bool
+	down  atomic.Bool
 }
 
 func watch(t testing.TB) *watched {
@@ -39,10 +39,10 @@ func watch(t testing.TB) *watched {
 
 func (w *watched) call(do func() error) error {
 	w.calls.Add(1)
-	if w.down {
-		return fmt.Errorf("%w: connection refused", stores.ErrUnavailable)
+	err := fmt.Errorf("%w: connection refused", stores.ErrUnavailable)
+	if !w.down.Load() {
+		err = do()
 	}
-	err := do()
 	time.Sleep(time.Duration(w.late.Load()))
 	return err
 }
@@ -390,44 +390,8 @@ func TestCopyWithoutRoom(t *testing.T) {
 	})
 }
 
-// A copy may serve reads for longer while the store is down. Nothing else may
-// rest on it, and it may not while the store answers.
-func TestFallback(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := watch(t)
-		mw := cached(t, store, middleware.WithCookieCacheFallback(time.Hour))
-		b, gone := visited(t, mw), visited(t, mw)
-		gone.clone().must(t, mw, logout)
-		none := visited(t, cached(t, store))
-		begun := time.Now()
-
-		time.Sleep(fresh)
-		require.Zero(t, gone.clone().visits(t, mw), "the store answers")
-		store.down = true
-		for _, at := range []time.Duration{fresh, time.Minute, time.Hour - time.Millisecond} {
-			time.Sleep(time.Until(begun.Add(at)))
-			require.Equal(t, 1, b.visits(t, mw))
-			require.Empty(t, b.must(t, mw, look).lines)
-			for name, do := range map[string]handle{"change": count, "new ID": (*sessions.Session).Regenerate, "logout": logout} {
-				a := b.clone().send(mw, do)
-				require.Equal(t, http.StatusServiceUnavailable, a.status, name)
-				require.Empty(t, a.lines, name)
-			}
-			a := b.clone().serve(mw, func(r *http.Request) error { return sessions.Commit(r.Context()) })
-			require.ErrorIs(t, a.err, stores.ErrUnavailable)
-			require.Equal(t, http.StatusServiceUnavailable, b.id().send(mw, look).status, "without a copy")
-			require.Equal(t, http.StatusServiceUnavailable, none.clone().send(mw, look).status, "a copy under another key")
-		}
-		time.Sleep(time.Millisecond)
-		a := b.send(mw, look)
-		require.Equal(t, http.StatusServiceUnavailable, a.status)
-		require.Empty(t, a.lines)
-		store.down = false
-		require.Equal(t, 1, b.visits(t, mw))
-	})
-}
-
 func TestCacheConfiguration(t *testing.T) {
+	const day = 24 * time.Hour
 	store, err := memstore.New()
 	require.NoError(t, err)
 	enc := middleware.WithEncryptor(ring(t))
@@ -442,6 +406,12 @@ func TestCacheConfiguration(t *testing.T) {
 		{"negative fallback", store, []middleware.Option{enc, middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(-1)}, []string{"WithCookieCacheFallback", "leave"}},
 		{"fallback alone", store, []middleware.Option{enc, middleware.WithCookieCacheFallback(time.Minute)}, []string{"WithCookieCacheFallback", "add WithCookieCache"}},
 		{"shorter fallback", store, []middleware.Option{enc, middleware.WithCookieCache(time.Minute), middleware.WithCookieCacheFallback(time.Second)}, []string{"WithCookieCacheFallback(1s)", "lengthen"}},
+		{"long", store, []middleware.Option{enc, middleware.WithCookieCache(time.Hour + 1)}, []string{"WithCookieCache(1h0m0.000000001s)", "over 1h0m0s", "use a shorter one"}},
+		{"400 days", store, []middleware.Option{enc, middleware.WithLifetime(400 * day), middleware.WithCookieCache(400 * day)}, []string{"WithCookieCache", "use a shorter one"}},
+		{"fallback over the idle time", store, []middleware.Option{enc, middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(day + 1)}, []string{"WithCookieCacheFallback", "24h0m0s", "shorten it"}},
+		{"fallback over the lifetime", store, []middleware.Option{enc, middleware.WithLifetime(day), middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(day + 1)}, []string{"WithCookieCacheFallback", "24h0m0s", "shorten it"}},
+		{"fallback over the cap", store, []middleware.Option{enc, middleware.WithMaxLifetime(day), middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(day + 1)}, []string{"WithCookieCacheFallback", "24h0m0s", "shorten it"}},
+		{"fallback over 30 days", store, []middleware.Option{enc, middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(30*day + 1)}, []string{"WithCookieCacheFallback", "720h0m0s", "shorten it"}},
 		{"no encryptor", store, []middleware.Option{middleware.WithCookieCache(time.Minute)}, []string{"WithCookieCache", "add WithEncryptor"}},
 		{"not encrypted on purpose", store, []middleware.Option{middleware.WithoutEncryption(), middleware.WithCookieCache(time.Minute)}, []string{"WithCookieCache", "add WithEncryptor"}},
 		{"a cookie", cookiestore.Sealed(), []middleware.Option{enc, middleware.WithCookieCache(time.Minute)}, []string{"WithCookieCache", "needs a store"}},
@@ -454,5 +424,14 @@ func TestCacheConfiguration(t *testing.T) {
 				require.ErrorContains(t, err, says)
 			}
 		})
+	}
+	for name, opts := range map[string][]middleware.Option{
+		"an hour":               {middleware.WithCookieCache(time.Hour)},
+		"fallback for idle":     {middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(day)},
+		"fallback for lifetime": {middleware.WithLifetime(day), middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(day)},
+		"fallback for 30 days":  {middleware.WithCookieCache(1), middleware.WithCookieCacheFallback(30 * day)},
+	} {
+		_, err := middleware.New(store, append(opts, enc)...)
+		require.NoError(t, err, name)
 	}
 }
