@@ -34,7 +34,8 @@ var (
 //     [ErrUnknownKey], whatever the bytes are. It never panics.
 //  4. An empty binding is [ErrNoBinding]: bytes that are bound to nothing could
 //     be moved anywhere.
-//  5. The plaintext may be empty. Two ciphertexts of one plaintext differ.
+//  5. A ciphertext shows nothing of the plaintext but its length; two of one
+//     plaintext have nothing in common but a header. The plaintext may be empty.
 //  6. The arguments are left as they were, beyond len(dst). dst must not overlap
 //     the other arguments. No reference to them is kept.
 //  7. An Encryptor is safe for concurrent use.

@@ -67,6 +67,7 @@ var rules = []struct {
 	{"3 refuses random bytes", checkRandomBytes},
 	{"4 refuses an empty binding", checkEmptyBinding},
 	{"5 never makes the same ciphertext twice", checkFresh},
+	{"5 hides the plaintext", checkHidden},
 	{"6 leaves its arguments alone", checkArguments},
 	{"6 keeps no reference", checkReferences},
 	{"7 is safe for concurrent use", checkConcurrent},

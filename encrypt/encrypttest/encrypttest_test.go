@@ -2,7 +2,11 @@ package encrypttest
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"testing"
@@ -20,6 +24,42 @@ func newRing(t testing.TB) *encrypt.Keyring {
 
 func TestRunPasses(t *testing.T) {
 	Run(t, func() encrypt.Encryptor { return newRing(t) })
+}
+
+// signing returns an Encryptor that keeps every other rule: the plaintext, xored with
+// mask, lies beside a good ciphertext of its hash.
+func signing(good *encrypt.Keyring, mask string) faulty {
+	masked := func(in []byte) []byte {
+		out := bytes.Clone(in)
+		for i := range out {
+			if mask != "" {
+				out[i] ^= mask[i%len(mask)]
+			}
+		}
+		return out
+	}
+	const tag = 6 + 12 + sha256.Size + 16
+	return faulty{
+		func(dst, in, b []byte) ([]byte, error) {
+			sum := sha256.Sum256(in)
+			out, err := good.Encrypt(dst, sum[:], b)
+			if err != nil {
+				return nil, err
+			}
+			return append(out, masked(in)...), nil
+		},
+		func(dst, in, b []byte) ([]byte, error) {
+			sum, err := good.Decrypt(nil, in[:min(len(in), tag)], b)
+			if err != nil {
+				return nil, err
+			}
+			plain := masked(in[tag:])
+			if want := sha256.Sum256(plain); !bytes.Equal(sum, want[:]) {
+				return nil, encrypt.ErrTampered
+			}
+			return append(dst, plain...), nil
+		},
+	}
 }
 
 type operation = func(dst, in, binding []byte) ([]byte, error)
@@ -135,6 +175,29 @@ func TestRulesFindFaults(t *testing.T) {
 				return append(dst, sealedBy[name]...), nil
 			}, good.Decrypt}
 		}},
+		{"it only signs", "5 hides the plaintext", func(good *encrypt.Keyring) faulty { return signing(good, "") }},
+		{"it only signs, in base64", "5 hides the plaintext", func(good *encrypt.Keyring) faulty {
+			inner := signing(good, "")
+			return faulty{
+				func(dst, in, b []byte) ([]byte, error) {
+					out, err := inner.Encrypt(nil, in, b)
+					return base64.StdEncoding.AppendEncode(dst, out), err
+				},
+				func(dst, in, b []byte) ([]byte, error) {
+					out, err := base64.StdEncoding.Strict().DecodeString(string(in))
+					if err != nil {
+						return nil, encrypt.ErrMalformed
+					}
+					return inner.Decrypt(dst, out, b)
+				},
+			}
+		}},
+		{"it signs, and mixes in what everybody knows", "5 hides the plaintext", func(good *encrypt.Keyring) faulty { return signing(good, "bulla") }},
+		{"it encrypts everything with the same bytes", "5 hides the plaintext", func(good *encrypt.Keyring) faulty {
+			stream := make([]byte, 64<<10)
+			rand.NewChaCha8([32]byte{}).Read(stream)
+			return signing(good, string(stream))
+		}},
 		{"the plaintext is overwritten", "6 leaves its arguments alone", func(good *encrypt.Keyring) faulty {
 			return faulty{func(dst, in, b []byte) ([]byte, error) {
 				out, err := good.Encrypt(dst, in, b)
@@ -220,6 +283,23 @@ func TestRulesFindFaults(t *testing.T) {
 	for _, r := range rules {
 		require.True(t, found[r.name], "no fault tests the rule %q", r.name)
 	}
+}
+
+// What does not encrypt can keep every rule but the one.
+func TestOnlyOneRuleFindsPlaintext(t *testing.T) {
+	for _, r := range rules {
+		err := r.check(signing(newRing(t), ""))
+		require.Equal(t, r.name == "5 hides the plaintext", err != nil, "%s: %v", r.name, err)
+	}
+}
+
+// A ciphertext may be text.
+func TestHexIsHidden(t *testing.T) {
+	good := newRing(t)
+	require.NoError(t, checkHidden(faulty{encrypt: func(dst, in, b []byte) ([]byte, error) {
+		out, err := good.Encrypt(nil, in, b)
+		return hex.AppendEncode(dst, out), err
+	}}))
 }
 
 // faultyBinder breaks what only a Binder can.

@@ -2,6 +2,7 @@ package encrypttest
 
 import (
 	"bytes"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -195,6 +196,52 @@ func checkFresh(e encrypt.Encryptor) error {
 		}
 	}
 	return nil
+}
+
+// checkHidden finds what does not encrypt: what only signs, encodes or compresses,
+// and what encrypts everything with the same bytes. It can't find weak ciphers, which
+// nothing that looks at ciphertexts can.
+func checkHidden(e encrypt.Encryptor) error {
+	_, binding := arguments()
+	zeros, noise := make([]byte, 32<<10), make([]byte, 32<<10)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+
+	// Random bytes don't compress, in hexadecimal they do to a little over half.
+	sealed, err := e.Encrypt(nil, zeros, binding)
+	if err != nil {
+		return fmt.Errorf("Encrypt: %w", err)
+	}
+	if small := compressed(sealed); small < len(sealed)/2 {
+		return fmt.Errorf("the ciphertext of %d zeros is no noise: its %d bytes compress to %d", len(zeros), len(sealed), small)
+	}
+	// Of random bytes one in 256 is by chance what another is, one in 16 in
+	// hexadecimal.
+	once, err := e.Encrypt(nil, noise, binding)
+	if err != nil {
+		return fmt.Errorf("Encrypt: %w", err)
+	}
+	twice, err := e.Encrypt(nil, noise, binding)
+	if err != nil {
+		return fmt.Errorf("Encrypt: %w", err)
+	}
+	same, size := 0, min(len(once), len(twice))
+	for i := range size {
+		if once[i] == twice[i] {
+			same++
+		}
+	}
+	if same > size/8 {
+		return fmt.Errorf("two ciphertexts of the same %d bytes have %d of %d bytes in common", len(noise), same, size)
+	}
+	return nil
+}
+
+func compressed(b []byte) int {
+	var buf bytes.Buffer
+	w, _ := flate.NewWriter(&buf, flate.BestSpeed) // the level is a valid one
+	w.Write(b)                                     // a Buffer takes everything
+	w.Close()
+	return buf.Len()
 }
 
 // guarded returns a copy of b with spare capacity, and a function that tells
