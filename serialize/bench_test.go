@@ -2,6 +2,7 @@ package serialize_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/bulla-go/bulla/serialize"
@@ -12,10 +13,16 @@ import (
 func withKeys(n int) serialize.Envelope {
 	env := serialize.Envelope{Metadata: full().Metadata}
 	env.Owner, env.Label, env.Revision, env.Extra = "", "", "", nil
-	for i := range n {
-		env.Values, _ = env.Values.With(fmt.Sprintf("name-%03d", i), []byte(`"a value of 20 char"`))
-	}
+	env.Values, _ = serialize.NewValues(maps.All(manyValues(n)))
 	return env
+}
+
+func manyValues(n int) map[string][]byte {
+	m := make(map[string][]byte, n)
+	for i := range n {
+		m[fmt.Sprintf("name-%03d", i)] = []byte(`"a value of 20 char"`)
+	}
+	return m
 }
 
 func BenchmarkJoin(b *testing.B) {
@@ -51,6 +58,18 @@ func BenchmarkValuesGet(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				values.Get(last)
+			}
+		})
+	}
+}
+
+func BenchmarkNewValues(b *testing.B) {
+	for _, n := range []int{3, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			m := manyValues(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				serialize.NewValues(maps.All(m))
 			}
 		})
 	}
@@ -100,5 +119,14 @@ func TestAllocations(t *testing.T) {
 		// One, and one more in slices.Grow under the race detector.
 		require.LessOrEqual(t, testing.AllocsPerRun(100, func() { serialize.Join(nil, env) }), 2.0, "Join")
 		require.Zero(t, testing.AllocsPerRun(100, func() { serialize.Split(data) }), "Split")
+	}
+}
+
+// What grows with the number of values is only the list to sort, and that by
+// doubling.
+func TestNewValuesAllocates(t *testing.T) {
+	for n, most := range map[int]float64{3: 10, 1000: 20} {
+		m := manyValues(n)
+		require.LessOrEqual(t, testing.AllocsPerRun(10, func() { serialize.NewValues(maps.All(m)) }), most, n)
 	}
 }

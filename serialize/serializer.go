@@ -24,11 +24,13 @@ type Layout interface {
 	Serializer
 
 	// Join appends the record to dst. It may leave out metadata that the
-	// layout has no place for; a record without Created and Deadline counts
-	// from the moment it is read. The result is the caller's, who may write
-	// over it, up to its capacity.
+	// layout has no place for: without Created a session counts from the
+	// moment it is read, and without Deadline it ends when the configuration
+	// says. The result is the caller's, who may write over it, up to its
+	// capacity.
 	Join(dst []byte, env Envelope) ([]byte, error)
 
-	// Split takes a record apart. The Envelope may share memory with data.
+	// Split takes a record apart; [NewValues] makes the values. The Envelope
+	// may share memory with data.
 	Split(data []byte) (Envelope, error)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 )
 
 // Values are a session's encoded values, by name, in the form that a record has
@@ -17,6 +19,49 @@ import (
 type Values struct {
 	count int
 	block []byte // each a sized name and sized data, sorted by name, bytewise, no name twice
+}
+
+// NewValues returns the values that seq yields, as [Values.With] would, one after
+// the other, but in time that is far from the square of their number: they are
+// sorted once. The data is copied. A name that comes twice has its last data; one
+// that is empty or has more than 255 bytes is [ErrInvalid].
+func NewValues(seq iter.Seq2[string, []byte]) (Values, error) {
+	type value struct {
+		name string
+		data []byte
+	}
+	var all []value
+	for name, data := range seq {
+		if err := checkName(name); err != nil {
+			return Values{}, err
+		}
+		all = append(all, value{name, data})
+	}
+	slices.SortStableFunc(all, func(a, b value) int { return strings.Compare(a.name, b.name) })
+	last := all[:0]
+	size := 0
+	for i, v := range all {
+		if i+1 < len(all) && all[i+1].name == v.name {
+			continue
+		}
+		last = append(last, v)
+		size += sizedLen(len(v.name)) + sizedLen(len(v.data))
+	}
+	if len(last) == 0 {
+		return Values{}, nil
+	}
+	block := make([]byte, 0, size)
+	for _, v := range last {
+		block = appendSized(appendSized(block, v.name), v.data)
+	}
+	return Values{len(last), block}, nil
+}
+
+func checkName(name string) error {
+	if len(name) == 0 || len(name) > maxName {
+		return fmt.Errorf("%w: the name of a value has %d bytes; it must have 1 to %d", ErrInvalid, len(name), maxName)
+	}
+	return nil
 }
 
 // Len returns the number of values.
@@ -48,10 +93,11 @@ func (v Values) All() iter.Seq2[string, []byte] {
 }
 
 // With returns v and data under name, in place of what is there under it. A name
-// that is empty or has more than 255 bytes is [ErrInvalid].
+// that is empty or has more than 255 bytes is [ErrInvalid]. Each call copies all of
+// v; [NewValues] makes many at once.
 func (v Values) With(name string, data []byte) (Values, error) {
-	if len(name) == 0 || len(name) > maxName {
-		return Values{}, fmt.Errorf("%w: the name of a value has %d bytes; it must have 1 to %d", ErrInvalid, len(name), maxName)
+	if err := checkName(name); err != nil {
+		return Values{}, err
 	}
 	start, end := v.find(name)
 	block := make([]byte, 0, len(v.block)-(end-start)+sizedLen(len(name))+sizedLen(len(data)))

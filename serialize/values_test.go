@@ -74,6 +74,39 @@ func TestValuesAreAMap(t *testing.T) {
 	require.Equal(t, serialize.Values{}, with(t, serialize.Values{}, "a", "").Without("a"))
 }
 
+// NewValues does what With does, one after the other, also where a name comes
+// twice.
+func TestNewValuesIsWithForEach(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	names := []string{"a", "b", "ab", "\x00", "\xff", strings.Repeat("n", 127), strings.Repeat("n", 128), strings.Repeat("n", 255)}
+	for n := range 200 {
+		var order []string
+		var all [][]byte
+		var want serialize.Values
+		for range n % 20 {
+			name, data := names[random.IntN(len(names))], strings.Repeat("d", random.IntN(3)*random.IntN(150))
+			order, all = append(order, name), append(all, []byte(data))
+			want = with(t, want, name, data)
+		}
+		got, err := serialize.NewValues(func(yield func(string, []byte) bool) {
+			for i, name := range order {
+				if !yield(name, all[i]) {
+					return
+				}
+			}
+		})
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		for _, data := range all { // which was copied
+			clear(data)
+		}
+		require.Equal(t, want, got)
+	}
+	none, err := serialize.NewValues(maps.All(map[string][]byte(nil)))
+	require.NoError(t, err)
+	require.Equal(t, serialize.Values{}, none)
+}
+
 func TestValuesAllStops(t *testing.T) {
 	for name, data := range full().Values.All() {
 		require.Equal(t, "cart", name)
@@ -89,5 +122,10 @@ func TestValuesRefuseNames(t *testing.T) {
 		require.ErrorContains(t, err, "1 to 255")
 		require.Zero(t, v)
 		require.Equal(t, full().Values, full().Values.Without(name))
+
+		v, err = serialize.NewValues(maps.All(map[string][]byte{name: nil, "a": nil}))
+		require.ErrorIs(t, err, serialize.ErrInvalid)
+		require.ErrorContains(t, err, "1 to 255")
+		require.Zero(t, v)
 	}
 }
