@@ -104,9 +104,11 @@ func (e expiry) due(now, expires, deadline time.Time) bool {
 // line with the configuration: one that is shorter now applies to sessions that
 // are out already; one that is longer does not.
 func (e expiry) live(h *held, now time.Time) bool {
-	if h.meta.Created.IsZero() { // a Layout that keeps no times
+	if h.meta.Created.IsZero() { // a Layout that does not keep it
 		h.meta.Created = now
-		h.meta.Deadline = e.deadline(now)
+	}
+	if h.meta.Deadline.IsZero() { // the same: the configuration says it
+		h.meta.Deadline = e.deadline(h.meta.Created)
 	}
 	seen := lastSeen(h) // by the times as they were saved
 	h.meta.Deadline = earlier(h.meta.Deadline, e.deadline(h.meta.Created))

@@ -2,6 +2,7 @@ package sessions_test
 
 import (
 	"context"
+	"encoding/binary"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -402,14 +403,16 @@ func (timeless) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
 }
 
 func (timeless) Split(data []byte) (env serialize.Envelope, err error) {
-	for len(data) > 0 {
-		n, d := int(data[0])+2, int(data[1])
-		if env.Values, err = env.Values.With(string(data[2:n]), data[n:n+d]); err != nil {
-			return env, err
+	env.Values, err = serialize.NewValues(func(yield func(string, []byte) bool) {
+		for len(data) > 0 {
+			n, d := int(data[0])+2, int(data[1])
+			if !yield(string(data[2:n]), data[n:n+d]) {
+				return
+			}
+			data = data[n+d:]
 		}
-		data = data[n+d:]
-	}
-	return env, nil
+	})
+	return env, err
 }
 
 func TestLayoutWithoutTimes(t *testing.T) {
@@ -422,6 +425,71 @@ func TestLayoutWithoutTimes(t *testing.T) {
 		require.WithinDuration(t, time.Now(), s.Metadata().Created, 0)
 		requireCount(t, m, use(t, m, tok, true), 2)
 		requireEndsAt(t, m, tok, end) // the store keeps it
+	})
+}
+
+// dated is a layout that has a place for one time.
+type dated struct {
+	timeless
+	time func(*serialize.Metadata) *time.Time
+}
+
+func (l dated) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
+	at := *l.time(&env.Metadata)
+	return l.timeless.Join(binary.BigEndian.AppendUint64(dst, uint64(at.UnixMilli())), env)
+}
+
+func (l dated) Split(data []byte) (serialize.Envelope, error) {
+	env, err := l.timeless.Split(data[8:])
+	*l.time(&env.Metadata) = time.UnixMilli(int64(binary.BigEndian.Uint64(data)))
+	return env, err
+}
+
+// Without a deadline the configuration says when a session ends, also when the
+// configuration has become another.
+func TestLayoutWithCreatedAlone(t *testing.T) {
+	layout := dated{timeless{serialize.JSON}, func(meta *serialize.Metadata) *time.Time { return &meta.Created }}
+	for _, rolling := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := sessions.Config{Lifetime: 2 * time.Hour, Rolling: rolling, Serializer: layout, Encryptor: newRing(t)}
+			if rolling {
+				c.MaxLifetime = 3 * time.Hour
+			}
+			st, m := setup(t, c)
+			began := time.Now()
+			tok := begin(t, m)
+			time.Sleep(time.Hour)
+			tok = use(t, m, tok, true)
+			requireCount(t, m, tok, 2)
+			require.Equal(t, began.UnixMilli(), load(t, m, tok).Metadata().Created.UnixMilli())
+			end := began.Add(2 * time.Hour)
+			if rolling {
+				end = began.Add(3 * time.Hour)
+			}
+			require.Equal(t, end.UnixMilli(), load(t, m, tok).Metadata().Deadline.UnixMilli())
+
+			c.Lifetime, c.MaxLifetime = 90*time.Minute, 0
+			if rolling {
+				c.MaxLifetime = 90 * time.Minute
+			}
+			shorter, err := sessions.NewManager(st, c)
+			require.NoError(t, err)
+			requireEndsAt(t, shorter, tok, began.Add(90*time.Minute))
+		})
+	}
+}
+
+// A deadline holds although nothing tells when the session began.
+func TestLayoutWithDeadlineAlone(t *testing.T) {
+	layout := dated{timeless{serialize.JSON}, func(meta *serialize.Metadata) *time.Time { return &meta.Deadline }}
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{Lifetime: time.Hour, Serializer: layout})
+		tok := begin(t, m)
+		end := time.Now().Add(time.Hour)
+		time.Sleep(30 * time.Minute)
+		tok = use(t, m, tok, true)
+		require.Equal(t, end.UnixMilli(), load(t, m, tok).Metadata().Deadline.UnixMilli())
+		requireEndsAt(t, m, tok, end)
 	})
 }
 
