@@ -16,9 +16,9 @@ import (
 // outlast this call.
 func call[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
 	if s.direct {
-		return within(ctx, s.timeout, f)
+		return within(ctx, s, f)
 	}
-	return within(ctx, s.timeout, func(ctx context.Context) (T, error) { return apart(ctx, s.workers, f) })
+	return within(ctx, s, func(ctx context.Context) (T, error) { return apart(ctx, s.workers, f) })
 }
 
 // eval runs a script on one key.
@@ -42,7 +42,7 @@ func (s *Store) eval(ctx context.Context, script *redis.Script, name string, arg
 	}
 	// Here the wait ends with its context, so that the goroutine that has the
 	// request can do it.
-	return within(ctx, s.timeout, func(ctx context.Context) (*redis.Cmd, error) {
+	return within(ctx, s, func(ctx context.Context) (*redis.Cmd, error) {
 		done, err := turn(ctx)
 		if err != nil {
 			return nil, err
@@ -61,29 +61,34 @@ func (s *Store) eval(ctx context.Context, script *redis.Script, name string, arg
 	})
 }
 
-// within gives f a context that ends with ctx, and no later than the limit. An
-// error is that of ctx if ctx has ended, and otherwise wraps
-// [stores.ErrUnavailable] and its cause.
-func within[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+// within gives f a context that ends with ctx, no later than s's time limit, and
+// soon where the server refuses connections. An error is that of ctx if ctx has
+// ended, and otherwise wraps [stores.ErrUnavailable] and its cause.
+func within[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	if err := ended(ctx); err != nil {
 		return none, err
 	}
-	inner, cancel := context.WithTimeout(ctx, limit)
+	inner, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 
+	s.refusals.enter(inner, cancel)
 	value, err := f(inner)
+	refused := s.refusals.leave(inner, err)
 	if err == nil {
 		return value, nil
 	}
 	if err := ended(ctx); err != nil {
 		return none, err
 	}
+	if refused != nil {
+		return none, fmt.Errorf("%w: redis: %w", stores.ErrUnavailable, refused)
+	}
 	if ended(inner) != nil {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 		}
-		return none, fmt.Errorf("%w: redis did not answer within %v: %w", stores.ErrUnavailable, limit, err)
+		return none, fmt.Errorf("%w: redis did not answer within %v: %w", stores.ErrUnavailable, s.timeout, err)
 	}
 	return none, fmt.Errorf("%w: redis: %w", stores.ErrUnavailable, err)
 }

@@ -94,6 +94,16 @@
 //     back can cost as much CPU time as the call itself. The goroutines are used
 //     again, and end within a second or two when there is nothing to do.
 //
+// A server that refuses connections, because it is down or starts anew, would
+// keep a lone call waiting for 1.8 seconds: go-redis dials 20 times, with pauses. So
+// [New] adds a hook to the client that sees its dials, and when one was refused and
+// nothing is heard from Redis for 50 milliseconds after, the calls that wait end
+// with [stores.ErrUnavailable]. The hook changes nothing for others who use the
+// client. A [redis.ClusterClient] must be given to New before it is used elsewhere,
+// since only the nodes that it meets afterwards have the hook. Where all Sentinels
+// refuse connections, and with an AutoPipeliner of a Cluster, the wait is as long as
+// the client's.
+//
 // # Replicas and eviction
 //
 // All calls go to the primary, also with a Cluster client that reads from

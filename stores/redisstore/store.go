@@ -23,6 +23,8 @@ type Store struct {
 	writer  writer
 	turns   turns // of saves
 
+	refusals refusals
+
 	// How calls are made; see doc.go, Time.
 	direct  bool                 // the client ends its calls with their contexts
 	async   *redis.AutoPipeliner // the client, if its calls can be waited for
@@ -58,6 +60,7 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	}
 	s := &Store{client: client, name: name, timeout: o.timeout, workers: newWorkers()}
 	rand.Read(s.writer.id[:]) // never fails: crypto/rand aborts the program instead
+	s.refusals.watch(client)
 	switch c := client.(type) {
 	case *redis.Client:
 		s.direct = c.Options().ContextTimeoutEnabled
