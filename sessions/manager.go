@@ -57,6 +57,7 @@ type Manager struct {
 	store      stores.Store
 	toucher    stores.Toucher      // nil where the store is none
 	holder     stores.ClientHolder // nil where the store is none
+	ender      stores.Ender        // nil where the store is none
 	info       stores.Info
 	encryptor  encrypt.Encryptor
 	serializer serialize.Serializer
@@ -116,6 +117,7 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	}
 	m.toucher, _ = store.(stores.Toucher)
 	m.holder, _ = store.(stores.ClientHolder)
+	m.ender, _ = store.(stores.Ender)
 	if err := m.setCache(c); err != nil {
 		return nil, err
 	}

@@ -181,7 +181,7 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 				err = stores.ErrConflict
 			}
 			if err == nil && !base.clientHeld() {
-				err = m.store.Delete(ctx, m.token(base.token), base.rev)
+				err = m.end(ctx, base.token, base.rev, base.meta)
 			}
 		}
 		switch {
@@ -213,7 +213,15 @@ func (m *Manager) remove(ctx context.Context, tok stores.Token, meta serialize.M
 	if owned, err := m.unfile(ctx, tok.ID.Key(), meta); owned {
 		return err
 	}
-	return m.store.Delete(ctx, m.token(tok), "")
+	return m.end(ctx, tok, "", meta)
+}
+
+// end deletes a record, for good where the store could get it back from a client.
+func (m *Manager) end(ctx context.Context, tok stores.Token, rev stores.Revision, meta serialize.Metadata) error {
+	if m.ender != nil {
+		return m.ender.End(ctx, m.token(tok), rev, meta.Deadline)
+	}
+	return m.store.Delete(ctx, m.token(tok), rev)
 }
 
 // cleanup removes a record whose ID no client will be given. Where there is no

@@ -86,6 +86,14 @@ type Toucher interface {
 	Touch(ctx context.Context, tok Token, rev Revision, expires time.Time) (Revision, error)
 }
 
+// Ender is a [Store] for which a Delete is not enough to end a session, because
+// a client can bring its record back.
+type Ender interface {
+	// End is a Delete after which no Save puts a record under the ID until
+	// then.
+	End(ctx context.Context, tok Token, rev Revision, until time.Time) error
+}
+
 // ClientHolder is a [Store] that puts some or all records into the token.
 type ClientHolder interface {
 	// ClientHolds tells whether a Save of size sealed bytes with these

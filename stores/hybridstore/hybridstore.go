@@ -7,10 +7,13 @@
 // forth would leave old copies in both places.
 //
 // A cookie that is replayed can do exactly what it can do with a cookie-only
-// session: until the deadline sealed in it, it shows what it was sealed with.
-// It can't show, change or delete the session that has moved to the server,
-// except by what its requests do there: when one of them outgrows the cookie, it
-// meets the record on the server, and its operations are replayed on that.
+// session: until the deadline sealed in it, it shows what it was sealed with,
+// also when the session has moved to the server since, and also when it was
+// ended there. It can't show, change or delete the session that has moved to the
+// server, except by what its requests do there: when one of them outgrows the
+// cookie, it meets the record on the server, and its operations are replayed on
+// that. Where the session was ended on the server, it meets a mark of that, which
+// stays until the deadline, and writes nothing.
 package hybridstore
 
 import (
@@ -65,12 +68,16 @@ func (s *Store) Load(ctx context.Context, tok stores.Token) (stores.Record, erro
 	if tok.Payload != "" {
 		return s.client.Load(ctx, tok)
 	}
-	return s.server.Load(ctx, tok)
+	rec, err := s.server.Load(ctx, tok)
+	if err == nil && isEnded(rec) {
+		return stores.Record{}, fmt.Errorf("%w: it was ended", stores.ErrNotFound)
+	}
+	return rec, err
 }
 
 // Save puts the record where ClientHolds says. A record that leaves the cookie
-// and finds the session on the server already is [stores.ErrConflict]: another
-// request has moved it there.
+// and finds the session on the server already, or that it was ended there, is
+// [stores.ErrConflict]: another request has moved it there.
 func (s *Store) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
 	if s.ClientHolds(tok, rec.Revision, len(rec.Data), rec.Room) {
 		return s.client.Save(ctx, tok, rec)

@@ -2,6 +2,7 @@ package hybridstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -96,7 +97,8 @@ type model struct {
 	server  *faulty
 	cookies []cookie
 	held    map[stores.Key]state
-	counts  map[string]int // what has happened
+	ended   map[stores.Key]time.Time // until then nothing may be on the server
+	counts  map[string]int           // what has happened
 }
 
 func newModel(t *testing.T, seed uint64) *model {
@@ -104,7 +106,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	x := &model{
 		t: t, rng: rng, rolling: rng.IntN(2) == 0,
 		server: &faulty{Store: newMemory(t), upFor: -1},
-		held:   make(map[stores.Key]state), counts: make(map[string]int),
+		held:   make(map[stores.Key]state), ended: make(map[stores.Key]time.Time), counts: make(map[string]int),
 	}
 	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
 	require.NoError(t, err)
@@ -268,9 +270,16 @@ func (x *model) commit(c *cookie, base state, fresh, destroy, regenerate bool, c
 		// Only a delete that came through ended the session: where the server
 		// was down after it, the new session is what failed.
 		if onServer && (err == nil || got.Action == sessions.Remove) {
-			delete(x.held, c.tok.ID.Key())
+			x.end(c)
 			x.counts["ended on the server"]++
 		}
+	}
+	if errors.Is(err, sessions.ErrEnded) {
+		require.True(x.t, c != nil && c.inCookie() && !fresh && !regenerate)
+		require.True(x.t, time.Now().Before(x.ended[c.tok.ID.Key()]))
+		require.Equal(x.t, sessions.Keep, got.Action)
+		x.counts["met the end"]++
+		return
 	}
 	if err != nil {
 		require.ErrorIs(x.t, err, stores.ErrUnavailable)
@@ -329,14 +338,22 @@ func (x *model) commit(c *cookie, base state, fresh, destroy, regenerate bool, c
 			x.counts["moved"]++
 		}
 		if regenerate && onServer {
-			delete(x.held, c.tok.ID.Key())
+			x.end(c)
 		}
+		require.Zero(x.t, x.ended[key], "a session that was ended on the server is there again")
 		x.held[key] = state{content, expires, base.deadline}
 		if size < room/4 {
 			x.counts["small on the server"]++
 		}
 	}
 	x.cookies = append(x.cookies, given)
+}
+
+// end takes a session from the server.
+func (x *model) end(c *cookie) {
+	key := c.tok.ID.Key()
+	x.ended[key] = x.held[key].deadline
+	delete(x.held, key)
 }
 
 // check tests every cookie that was ever given out.
@@ -402,7 +419,7 @@ func TestModel(t *testing.T) {
 		}
 	}
 	t.Log(counts)
-	for _, what := range []string{"in the cookie", "moved", "met the server", "small on the server", "ended on the server", "failed", "rejected"} {
+	for _, what := range []string{"in the cookie", "moved", "met the server", "small on the server", "ended on the server", "met the end", "failed", "rejected"} {
 		require.Greater(t, counts[what], 10, what)
 	}
 }
