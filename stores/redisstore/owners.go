@@ -149,7 +149,8 @@ func parseEntry(pair []string) (e stores.Entry, ok bool) {
 	ms, err := strconv.ParseInt(deadline, 10, 64)
 	copy(e.Key[:], pair[0])
 	e.Data, e.Deadline = []byte(data), time.UnixMilli(ms)
-	return e, ok && err == nil
+	// As AddEntry writes it: the scripts don't read every number that ParseInt does.
+	return e, ok && err == nil && strconv.FormatInt(ms, 10) == deadline
 }
 
 // RemoveOwned implements [stores.OwnerIndex]. It is two round trips for every 500
