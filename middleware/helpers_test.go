@@ -123,6 +123,15 @@ func increment(s *sessions.Session) {
 	}
 }
 
+// incrementLate is increment where it may be too late; who does not look at the
+// error hears of it in the log.
+func incrementLate(s *sessions.Session) {
+	_, err := visits.Update(s, func(n int) int { return n + 1 })
+	if err != nil && !errors.Is(err, sessions.ErrTooLate) {
+		panic(err)
+	}
+}
+
 // site is a real server over TLS, and a client with a cookie jar.
 type site struct {
 	*httptest.Server
@@ -259,7 +268,7 @@ func (e *events) option() middleware.Option {
 	return middleware.WithHooks(sessions.Hooks{
 		Loaded: e.add("loaded"), Created: e.add("created"), Saved: e.add("saved"), Touched: e.add("touched"),
 		Conflict: e.add("conflict"), Regenerated: e.add("regenerated"), Destroyed: e.add("destroyed"), Ended: e.add("ended"),
-		Rejected: e.add("rejected"), LateChange: e.add("late"), StoreError: e.add("store error"),
+		Rejected: e.add("rejected"), LateChange: e.add("late"), Refused: e.add("refused"), StoreError: e.add("store error"),
 	})
 }
 

@@ -79,7 +79,7 @@ func TestLogAndHooksMayLookUpTheSession(t *testing.T) {
 			}
 			mw := s.new(t, middleware.WithLogger(slog.New(h)), middleware.WithHooks(sessions.Hooks{
 				Loaded: look, Created: look, Saved: look, Touched: look, Conflict: look, Regenerated: look, Destroyed: look,
-				Ended: look, Rejected: look, LateChange: look, StoreError: look,
+				Ended: look, Rejected: look, LateChange: look, Refused: look, StoreError: look,
 			}))
 			for name, do := range map[string]http.HandlerFunc{
 				"read":   peek.ServeHTTP,
@@ -179,7 +179,7 @@ func TestErrorHandlersRequest(t *testing.T) {
 	ends(t, func() {
 		a := ask(outer.Handler(mw.Handler(mux)), "/item/7", cookie)
 		require.Equal(t, http.StatusTeapot, a.StatusCode)
-		require.NotEmpty(t, a.body)
+		require.Equal(t, "1", a.body, "what could not be stored is not shown as if it were")
 	})
 	require.Equal(t, 1, asked)
 }

@@ -143,6 +143,9 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 // answerError is the default error handler.
 func answerError(w http.ResponseWriter, _ *http.Request, err error) {
 	status := http.StatusInternalServerError
+	if errors.Is(err, sessions.ErrTooManySessions) {
+		status = http.StatusForbidden
+	}
 	for _, temporary := range []error{stores.ErrUnavailable, sessions.ErrUnreadable, sessions.ErrBusy, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, temporary) {
 			status = http.StatusServiceUnavailable

@@ -102,8 +102,8 @@ func WithOwners(keys ...encrypt.Key) Option {
 }
 
 // WithMaxSessionsPerOwner limits how many sessions an owner has. A login over
-// the limit fails at commit with [sessions.ErrTooManySessions] or, with
-// endOldest, ends the owner's oldest logins. Logins at the same moment may
+// the limit fails at commit with [sessions.ErrTooManySessions] (403 by default) or,
+// with endOldest, ends the owner's oldest logins. Logins at the same moment may
 // refuse each other.
 func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
 	return func(c *config) { c.sessions.MaxSessionsPerOwner, c.sessions.EndOldest = n, endOldest }
@@ -252,14 +252,15 @@ func WithSkipHeader(name string, values ...string) Option {
 // then, and nothing that it writes later will be; the error handler must write a
 // status, or net/http sends 200. It gets the handler's request; a session that is
 // loaded is found there as it is stored, without what could not be committed. The
-// default answers 503 where the store failed or a record does not open, and 500
-// otherwise, and says nothing of the cause.
+// default answers 503 where the store failed or a record does not open, 403 where
+// the user has too many sessions, and 500 otherwise, and says nothing of the cause.
 func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option {
 	return func(c *config) { c.errorHandler = h }
 }
 
-// WithLogger logs what happens to sessions: failures as errors, discarded
-// changes as warnings, rejected tokens as information, the rest as debug. IDs
+// WithLogger logs what happens to sessions: failures as errors, discarded changes
+// and sessions over a limit as warnings, rejected tokens and sessions that were
+// ended elsewhere as information, the rest as debug. IDs
 // appear as hashes only.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.sessions.Logger = l }

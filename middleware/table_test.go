@@ -254,29 +254,29 @@ func deeds(file string) []deed {
 		{name: "panic after the first byte", want: untouched, breaks: true, do: func(w http.ResponseWriter, r *http.Request) {
 			session(r)
 			io.WriteString(w, "body")
-			increment(session(r))
+			incrementLate(session(r))
 			panic(http.ErrAbortHandler)
 		}},
 
 		{name: "change after Write", want: late, do: func(w http.ResponseWriter, r *http.Request) {
 			session(r)
 			io.WriteString(w, "body")
-			increment(session(r))
+			incrementLate(session(r))
 		}},
 		{name: "change after Flush", want: late, do: func(w http.ResponseWriter, r *http.Request) {
 			session(r)
 			flush(w)
-			increment(session(r))
+			incrementLate(session(r))
 			io.WriteString(w, "body")
 		}},
 		{name: "loaded and changed after Write", want: late, do: func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "body")
-			increment(session(r))
+			incrementLate(session(r))
 		}},
 		{name: "change in time and change after Write", do: func(w http.ResponseWriter, r *http.Request) {
 			increment(session(r))
 			io.WriteString(w, "body")
-			increment(session(r))
+			incrementLate(session(r))
 		}, want: func(w world) outcome {
 			o := committed(w)
 			if o.lost = w.client; !o.lost {
@@ -297,7 +297,7 @@ func deeds(file string) []deed {
 			if err := s.Regenerate(); !errors.Is(err, sessions.ErrTooLate) || !s.ID().Equal(id) {
 				panic(err)
 			}
-			increment(s)
+			incrementLate(s)
 		}},
 		{name: "loaded, then login after Write", want: late, do: func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "body")
@@ -305,7 +305,7 @@ func deeds(file string) []deed {
 			if err := s.Regenerate(); !errors.Is(err, sessions.ErrTooLate) {
 				panic(err)
 			}
-			increment(s)
+			incrementLate(s)
 		}},
 		{name: "logout", want: ended, do: func(w http.ResponseWriter, r *http.Request) {
 			session(r).Destroy()
@@ -324,7 +324,7 @@ func deeds(file string) []deed {
 			s := session(r)
 			io.WriteString(w, "body")
 			s.Destroy()
-			increment(s)
+			incrementLate(s)
 		}},
 	}
 }

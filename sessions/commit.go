@@ -60,11 +60,6 @@ func (j *job) dirty() bool {
 	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.Equal(j.held.vals())
 }
 
-// replaces tells whether the job saves over a record.
-func (j *job) replaces() bool {
-	return j.held.exists() && !j.regenerate() && j.dirty()
-}
-
 func (j *job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 
 // Commit writes what the request changed, with compare-and-swap: what another
@@ -73,10 +68,16 @@ func (j *job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 //
 // [ErrEnded] means that the session was ended elsewhere: nothing was written and
 // the client's token must stay as it is, since it may be a newer login's.
-// [stores.ErrUnavailable] leaves open whether the changes were written; further
-// commits of this Session then answer the same, so that nothing is applied twice.
 // [ErrTooLate] means that changes after the response began needed a new token,
 // and were discarded.
+//
+// Whatever else fails, the changes are dropped, and the Session shows what is
+// stored: what the caller was told is not written must not be written later, with
+// an answer that says the contrary. [stores.ErrUnavailable] leaves open whether
+// they were written, and every further commit of this Session answers the same,
+// so that nothing is applied twice. After any other error nothing was written;
+// further commits are of later changes alone, and one without any answers the same,
+// but for the BeforeResponse one. A Destroy that failed is tried again.
 func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, error) {
 	if !s.usable() {
 		return Change{}, ErrNotLoaded
@@ -94,17 +95,20 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	s.mu.Lock()
-	if s.unsure != nil {
+	switch {
+	case s.unsure != nil:
 		defer s.mu.Unlock()
 		return Change{}, s.unsure
-	}
-	if s.gone {
+	case s.gone:
+		defer s.mu.Unlock()
 		s.log = nil
-		s.mu.Unlock()
 		return Change{}, ErrEnded
+	case phase != BeforeResponse && s.dropped != nil && !s.changed():
+		defer s.mu.Unlock()
+		return Change{}, s.dropped
 	}
 	late := phase == AfterResponse && s.discardLate()
-	j := s.job()
+	j, dropped := s.job(), s.dropped
 	s.mu.Unlock()
 	if late { // told without the lock: the hook may look at the session
 		m.emit(ctx, evLateChange, j.held.id(), time.Time{}, Event{})
@@ -120,39 +124,50 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	}
 	ctx, cancel := m.commitContext(ctx)
 	defer cancel()
+	s.setWriting(true)
+	defer s.setWriting(false)
 	change, err := m.run(ctx, s, &j, t)
-	err = cmp.Or(err, tooLate)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-		err = fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
+	if t == taskNone && phase != BeforeResponse {
+		err = cmp.Or(err, dropped) // the end was written, what was to follow it was not
 	}
-	if errors.Is(err, stores.ErrUnavailable) {
-		s.doubt(&j, err)
-	}
-	return change, err
+	return change, cmp.Or(err, tooLate)
 }
 
-// doubt prepares for another commit after one that was perhaps written, its reply
-// lost.
-func (s *Session) doubt(j *job, err error) {
+// overdue tells where a failure is the commit's own time limit.
+func (m *Manager) overdue(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
+	}
+	return err
+}
+
+// drop takes back what j was to write, but not what was logged meanwhile. Where
+// it may have been written nothing is written any more: a later commit could take
+// its own write for another request's, and apply the log twice.
+func (s *Session) drop(j *job, err error, unsure bool) error {
+	if more := s.settle(j, j.held); more != nil {
+		err = errors.Join(err, more)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.lives != j.lives:
-	case j.replaces():
-		// It would take its own write for another request's, and apply the
-		// log twice.
-		s.unsure = err
-	case !s.next.IsZero() && s.next.Equal(j.id):
-		// It would find its own record under the new ID, and take it for
-		// another's. Nobody will hold that ID.
-		s.next = stores.NewID()
+	if s.lives == j.lives {
+		if s.dropped = err; unsure {
+			s.unsure = err
+		}
 	}
+	return err
+}
+
+// changed tells whether the request has done what is not written yet. It needs
+// s.mu.
+func (s *Session) changed() bool {
+	return len(s.log)+len(s.edits)+len(s.ended) > 0 || s.held.exists() && !s.next.IsZero()
 }
 
 // settled tells whether there is plainly nothing to write, as after most
 // requests, and no other commit under way that has. It needs s.mu.
 func (m *Manager) settled(s *Session, phase Phase) bool {
-	if len(s.log)+len(s.edits)+len(s.ended) > 0 || s.gone || s.unsure != nil {
+	if len(s.log)+len(s.edits)+len(s.ended) > 0 || s.gone || s.unsure != nil || s.dropped != nil || s.refused {
 		return false
 	}
 	h := s.held
@@ -187,16 +202,41 @@ func (s *Session) discardLate() bool {
 	s.ended = slices.DeleteFunc(s.ended, (*held).clientHeld)
 	dropped := len(s.ended) < ends
 
-	regenerate := s.held.exists() && !s.next.IsZero() // an earlier commit failed
-	keeps := s.held.exists() && !s.held.clientHeld() && !regenerate
-	if !keeps && (len(s.log)+len(s.edits) > 0 || regenerate) {
+	regenerate := s.held.exists() && !s.next.IsZero()
+	if !s.keepsToken() && (len(s.log)+len(s.edits) > 0 || regenerate) {
 		s.values, s.log, s.edits = s.held.vals(), nil, nil
 		dropped = true
 	}
 	if regenerate {
 		s.next = stores.ID{}
 	}
+	if s.refused {
+		s.refused, dropped = false, true
+	}
 	return dropped
+}
+
+// keepsToken tells whether a change can be saved under the token that the client
+// has. It needs s.mu.
+func (s *Session) keepsToken() bool {
+	return s.held.exists() && !s.held.clientHeld() && s.next.IsZero()
+}
+
+func (s *Session) setWriting(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = is
+}
+
+// refuse answers a change that is sure to be discarded since it comes too late,
+// as nothing is while a commit may still create the session. The next commit
+// reports it, too, for whoever did not look at the error. It needs s.mu.
+func (s *Session) refuse() error {
+	if !s.fixed || s.writing || s.keepsToken() {
+		return nil
+	}
+	s.refused = true
+	return ErrTooLate
 }
 
 // task is how a job must be written.
@@ -265,6 +305,9 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (Change, 
 	var change Change
 	for _, h := range j.ended {
 		if err := m.destroy(ctx, h); err != nil {
+			if err = m.overdue(ctx, err); t != taskNone { // it was to begin after the end
+				err = s.drop(j, err, false)
+			}
 			return change, err
 		}
 		change.Action = Remove
@@ -287,6 +330,9 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (Change, 
 		return change, err
 	}
 	if err != nil {
+		if err = m.overdue(ctx, err); t != taskConfirm { // which writes nothing
+			err = s.drop(j, err, errors.Is(err, stores.ErrUnavailable))
+		}
 		return change, err
 	}
 	if m.cache > 0 && !h.copied {
@@ -302,17 +348,19 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (Change, 
 	return change, s.settle(j, h)
 }
 
-// settle makes h the state on which the session goes on. What was logged while
-// the commit ran stays to be committed; where it can't be replayed on h it is
-// dropped, and the error says so.
+// settle makes h, which is j.held where nothing was written, the state on which
+// the session goes on. What was logged while the commit ran stays to be committed;
+// where it can't be replayed on h it is dropped, and the error says so.
 func (s *Session) settle(j *job, h *held) error {
 	s.mu.Lock()
 	if s.lives != j.lives { // destroyed while the commit ran: so must this be
-		s.ended = append(s.ended, h)
+		if h != j.held {
+			s.ended = append(s.ended, h)
+		}
 		s.mu.Unlock()
 		return nil
 	}
-	s.held = h
+	s.held, s.dropped = h, nil
 	s.edits = s.edits[len(j.edits):]
 	if s.next.Equal(j.id) {
 		s.next = stores.ID{}
@@ -320,13 +368,13 @@ func (s *Session) settle(j *job, h *held) error {
 	s.log = s.log[len(j.log):]
 	log := s.log
 	if len(log) == 0 {
-		s.values = h.values
+		s.values = h.vals()
 	}
 	s.mu.Unlock()
 
 	// Update functions run outside the lock, as in apply.
 	for tries := 0; len(log) > 0; tries++ {
-		vals, err := replay(h.values, log)
+		vals, err := replay(h.vals(), log)
 		s.mu.Lock()
 		if err == nil && s.lives == j.lives && len(s.log) > len(log) {
 			if log = s.log; tries < 100 {
@@ -340,7 +388,7 @@ func (s *Session) settle(j *job, h *held) error {
 		case s.lives != j.lives:
 			return nil
 		case err != nil:
-			s.values, s.log = h.values, nil
+			s.values, s.log = h.vals(), nil
 		default:
 			s.values = vals
 		}

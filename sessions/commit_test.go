@@ -332,7 +332,10 @@ func TestLostReply(t *testing.T) {
 		st.after = on("save", 1, lost)
 		_, err := m.Commit(t.Context(), s, sessions.Midway)
 		require.ErrorIs(t, err, stores.ErrUnavailable)
-		requireCount(t, m, commit(t, m, s).Token, 1)
+		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Change{}, change)
+		require.Equal(t, int32(1), st.saves.Load(), "created twice")
 	})
 	t.Run("first step of regenerate", func(t *testing.T) {
 		st, m := setup(t, sessions.Config{})
@@ -342,8 +345,13 @@ func TestLostReply(t *testing.T) {
 		st.after = on("save", 1, lost)
 		_, err := m.Commit(t.Context(), s, sessions.Midway)
 		require.ErrorIs(t, err, stores.ErrUnavailable)
-		requireCount(t, m, commit(t, m, s).Token, 1)
-		requireRejected(t, m, tok, sessions.Unknown)
+		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Change{}, change)
+		requireCount(t, m, tok, 1)
+		s = load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		requireCount(t, m, commit(t, m, s).Token, 1) // the next request can
 	})
 	// Whether the old record is gone nobody knows; what is sure is that no
 	// second one is left alive.

@@ -188,9 +188,10 @@ func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, m := setup(t, sessions.Config{CommitTimeout: 2 * time.Second})
 		tok := begin(t, m)
-		first, second := load(t, m, tok), load(t, m, tok)
+		first, second, third := load(t, m, tok), load(t, m, tok), load(t, m, tok)
 		increment(t, first)
 		increment(t, second)
+		increment(t, third)
 		newer := load(t, m, tok)
 		increment(t, newer)
 		commit(t, m, newer)
@@ -208,7 +209,7 @@ func TestQueueIsBounded(t *testing.T) {
 		wg.Wait()
 
 		st.before = nil
-		_, err = m.Commit(t.Context(), second, sessions.AfterResponse)
+		_, err = m.Commit(t.Context(), third, sessions.BeforeResponse)
 		require.NoError(t, err, "the turn is free again")
 	})
 }

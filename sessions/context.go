@@ -75,6 +75,13 @@ func FromContext(ctx context.Context) (*Session, error) {
 // Where the session was ended meanwhile it returns [ErrEnded]. A session that is
 // not loaded has nothing to write.
 //
+// Where it fails, the request's changes are dropped, and the session is again as it
+// is stored: they are not written later, together with the page that tells the user
+// of the failure. That page is the handler's own, where it is certain that nothing
+// was written ([ErrTooManySessions], [stores.ErrTooLarge]); where it is not
+// ([stores.ErrUnavailable]), nothing can be committed any more, and the error
+// handler answers.
+//
 // Call it before the response begins where the session may be new or its ID
 // changes: the cookie goes out with the headers. Afterwards, what needs a new
 // token is discarded with [ErrTooLate].

@@ -33,9 +33,9 @@ var (
 	// this one loaded it. Nothing was written.
 	ErrEnded = errors.New("sessions: the session was ended elsewhere")
 
-	// ErrTooLate: the response has begun, so the client can't be told of a
-	// new ID any more.
-	ErrTooLate = errors.New("sessions: the response has begun; change the ID before the first write")
+	// ErrTooLate: the response has begun, so the client can't be given a new
+	// token any more: for a new ID, a new session, or one that the cookie holds.
+	ErrTooLate = errors.New("sessions: the response has begun; change the session before the first write")
 
 	// ErrBusy: other requests kept changing the session for as long as a
 	// commit may take. Nothing was written.

@@ -36,12 +36,13 @@ type Hooks struct {
 	Ended       func(context.Context, Event) // it was ended elsewhere; this request wrote nothing
 	Rejected    func(context.Context, Event) // the client's token was not accepted
 	LateChange  func(context.Context, Event) // a change after the response began was discarded
+	Refused     func(context.Context, Event) // a limit kept it from being written: its size, or its owner's sessions
 	StoreError  func(context.Context, Event) // the store failed, or a record does not open
 }
 
 // any tells whether there is a hook.
 func (h *Hooks) any() bool {
-	for _, k := range []kind{evLoaded, evCreated, evSaved, evTouched, evConflict, evRegenerated, evDestroyed, evEnded, evRejected, evLateChange, evStoreError} {
+	for _, k := range []kind{evLoaded, evCreated, evSaved, evTouched, evConflict, evRegenerated, evDestroyed, evEnded, evRejected, evLateChange, evRefused, evStoreError} {
 		if k.hook(h) != nil {
 			return true
 		}
@@ -67,6 +68,7 @@ var (
 	evEnded       = kind{func(h *Hooks) func(context.Context, Event) { return h.Ended }, slog.LevelInfo, "session was ended elsewhere; nothing written"}
 	evRejected    = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelInfo, "session token rejected"}
 	evLateChange  = kind{func(h *Hooks) func(context.Context, Event) { return h.LateChange }, slog.LevelWarn, "session change after the response began was discarded"}
+	evRefused     = kind{func(h *Hooks) func(context.Context, Event) { return h.Refused }, slog.LevelWarn, "session is over a limit; nothing written"}
 	evStoreError  = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelError, "session store failed"}
 )
 

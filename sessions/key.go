@@ -50,7 +50,9 @@ func (k Key[T]) get(s *Session) (v T, data []byte, err error) {
 }
 
 // Set stores v. A value that does not encode is [ErrEncode] and leaves the
-// session as it was.
+// session as it was. So does [ErrTooLate], in all methods that change a value: the
+// response has begun, and the change would need a new token, as every change does
+// of a session that is new or that the cookie holds.
 func (k Key[T]) Set(s *Session, v T) error {
 	if !s.usable() {
 		return ErrNotLoaded

@@ -81,9 +81,10 @@ func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (*held, erro
 	}
 	env, retired, err := m.open(bound, rec.Data)
 	switch {
-	case err != nil && client:
+	case err != nil && client && !errors.Is(err, errSplit):
 		// The client chose these bytes. That they do not open says nothing
-		// but that we did not seal them for this ID.
+		// but that we did not seal them for this ID. What opens and then
+		// does not split is ours, of a later version perhaps.
 		return nil, rejected(Tampered, err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)

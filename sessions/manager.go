@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -273,9 +274,14 @@ func (m *Manager) opened(bound encrypt.Bound, split splitFunc, data []byte) (env
 			return env, false, err
 		}
 	}
-	env, err = split(data)
-	return env, retired, err
+	if env, err = split(data); err != nil {
+		return env, false, fmt.Errorf("%w: %w", errSplit, err)
+	}
+	return env, retired, nil
 }
+
+// errSplit: a record is authentic, but not in a form that is known here.
+var errSplit = errors.New("sessions: the opened record can't be taken apart")
 
 // openAs is open for one look at a record. data is lost.
 func (m *Manager) openAs(id stores.ID, domain, data []byte) (env serialize.Envelope, retired bool, err error) {

@@ -36,8 +36,7 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 	if err := s.Regenerate(); err != nil {
 		return err
 	}
-	s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
-	return nil
+	return s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
 }
 
 // Owner returns the ID of the session's owner, or "".
@@ -57,10 +56,10 @@ func (s *Session) SetLabel(label string) error {
 	if len(label) > maxLabelSize {
 		return fmt.Errorf("%w: a label has %d bytes at most, this one %d", ErrEncode, maxLabelSize, len(label))
 	}
-	if s.metadata().Label != label {
-		s.edit(func(meta *serialize.Metadata) { meta.Label = label })
+	if s.metadata().Label == label {
+		return nil
 	}
-	return nil
+	return s.edit(func(meta *serialize.Metadata) { meta.Label = label })
 }
 
 // Authenticated notes that the user proved who they are at that time: with a
@@ -74,8 +73,7 @@ func (s *Session) Authenticated(at time.Time) error {
 		return fmt.Errorf("%w: the time of an authentication is past, and after 1970", ErrEncode)
 	}
 	at = at.Truncate(time.Millisecond).UTC()
-	s.edit(func(meta *serialize.Metadata) { meta.Authenticated = at })
-	return nil
+	return s.edit(func(meta *serialize.Metadata) { meta.Authenticated = at })
 }
 
 // AuthenticatedWithin tells whether the user proved who they are no longer ago

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	}
 	// Also where the rest fails: the epoch is another already, and a session that
 	// does not know it could never change its ID.
-	s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
+	late := s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
 	s.mu.Lock()
 	own := s.held.id().Key()
 	s.mu.Unlock()
@@ -102,7 +103,7 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if errors.Is(err, stores.ErrNotFound) { // it is the only one
 		err = nil
 	}
-	return n, err
+	return n, cmp.Or(err, late)
 }
 
 func (m *Manager) newEpoch(ctx context.Context, user string) error {

@@ -26,18 +26,21 @@ type Session struct {
 
 	commit sync.Mutex // held during a commit, so that there is one at a time
 
-	mu     sync.Mutex
-	held   *held            // what the store has; nil for a new session
-	next   stores.ID        // the ID from the next commit on; zero to keep held's
-	began  time.Time        // of a new session; zero until it matters
-	values serialize.Values // held.values with the log applied
-	log    []logged
-	edits  []edit  // of the metadata
-	ended  []*held // destroyed in this request; the next commit removes them
-	fixed  bool    // the response has begun: the token can't change any more
-	gone   bool    // ended elsewhere: nothing is written any more
-	unsure error   // a commit failed, and may have been written all the same
-	lives  int     // how often it was destroyed
+	mu      sync.Mutex
+	held    *held            // what the store has; nil for a new session
+	next    stores.ID        // the ID from the next commit on; zero to keep held's
+	began   time.Time        // of a new session; zero until it matters
+	values  serialize.Values // held.values with the log applied
+	log     []logged
+	edits   []edit  // of the metadata
+	ended   []*held // destroyed in this request; the next commit removes them
+	writing bool    // a commit is in the store
+	fixed   bool    // the response has begun: the token can't change any more
+	refused bool    // a change came too late, and nobody was told but its caller
+	gone    bool    // ended elsewhere: nothing is written any more
+	dropped error   // the last commit failed, and its changes were dropped
+	unsure  error   // the same, but they may have been written
+	lives   int     // how often it was destroyed
 }
 
 // held is a session as the store has it. It is not changed once a Session has it:
@@ -177,7 +180,7 @@ func (s *Session) Destroy() {
 	s.next = stores.ID{}
 	s.began = time.Time{}
 	s.values, s.log, s.edits = serialize.Values{}, nil, nil
-	s.gone, s.unsure = false, nil
+	s.gone, s.dropped, s.unsure = false, nil, nil
 	s.lives++
 }
 
@@ -238,10 +241,14 @@ func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 // LogValue gives slog the session's key.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.ID().String()) }
 
-func (s *Session) edit(e edit) {
+func (s *Session) edit(e edit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.refuse(); err != nil {
+		return err
+	}
 	s.edits = append(s.edits, e)
+	return nil
 }
 
 // metadata returns the metadata with the request's edits.
@@ -293,7 +300,10 @@ func (s *Session) apply(name string, op operation) error {
 		// What changes nothing is not logged: it must not write the session.
 		if keep != ok || keep && !bytes.Equal(data, old) {
 			var changed serialize.Values
-			if changed, err = put(s.values, name, data, keep); err == nil {
+			if err = s.refuse(); err == nil {
+				changed, err = put(s.values, name, data, keep)
+			}
+			if err == nil {
 				s.values, s.log = changed, append(s.log, logged{name, op})
 			}
 		}

@@ -53,7 +53,7 @@ func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev sto
 	}
 	tok, rev, err = m.store.Save(ctx, m.token(tok), stores.Record{Data: data, Expires: expires, Revision: rev, Room: room})
 	if err != nil {
-		return nil, err
+		return nil, doubt(ctx, err)
 	}
 	return &held{token: tok, rev: rev, expires: expires, asked: now, sent: base.sent, meta: env.Metadata, values: vals}, nil
 }
@@ -71,9 +71,30 @@ func (m *Manager) sealLike(base *held, id stores.ID, client bool, env serialize.
 	return m.sealAs(id, domain, env)
 }
 
-// failed reports what is a failure of the store, and passes err on.
+// doubt returns the error of a store's write. What is not known to mean "not
+// written" is [stores.ErrUnavailable], also from a store that forgets to say so.
+func doubt(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) { // see overdue
+		return err
+	}
+	for _, known := range []error{
+		stores.ErrUnavailable, stores.ErrNotFound, stores.ErrExists, stores.ErrConflict, stores.ErrTooLarge, stores.ErrInvalidRecord,
+	} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", stores.ErrUnavailable, err)
+}
+
+// failed reports why nothing was written, unless the session was ended, and
+// passes err on.
 func (m *Manager) failed(ctx context.Context, id stores.ID, started time.Time, err error) error {
-	if !errors.Is(err, ErrEnded) {
+	switch {
+	case errors.Is(err, ErrEnded):
+	case errors.Is(err, stores.ErrTooLarge) || errors.Is(err, ErrTooManySessions):
+		m.emit(ctx, evRefused, id, started, Event{Err: err})
+	default:
 		m.emit(ctx, evStoreError, id, started, Event{Err: err})
 	}
 	return err
@@ -211,7 +232,7 @@ func (m *Manager) movedOn(ctx context.Context, base *held) bool {
 // remove removes a record, and what the index has of it.
 func (m *Manager) remove(ctx context.Context, tok stores.Token, meta serialize.Metadata) error {
 	if owned, err := m.unfile(ctx, tok.ID.Key(), meta); owned {
-		return err
+		return doubt(ctx, err)
 	}
 	return m.end(ctx, tok, "", meta)
 }
@@ -219,9 +240,9 @@ func (m *Manager) remove(ctx context.Context, tok stores.Token, meta serialize.M
 // end deletes a record, for good where the store could get it back from a client.
 func (m *Manager) end(ctx context.Context, tok stores.Token, rev stores.Revision, meta serialize.Metadata) error {
 	if m.ender != nil {
-		return m.ender.End(ctx, m.token(tok), rev, meta.Deadline)
+		return doubt(ctx, m.ender.End(ctx, m.token(tok), rev, meta.Deadline))
 	}
-	return m.store.Delete(ctx, m.token(tok), rev)
+	return doubt(ctx, m.store.Delete(ctx, m.token(tok), rev))
 }
 
 // cleanup removes a record whose ID no client will be given. Where there is no
@@ -271,7 +292,7 @@ func (m *Manager) refresh(ctx context.Context, j *job) (*held, error) {
 	case errors.Is(err, ErrEnded):
 		return j.held, err
 	case !errors.Is(err, stores.ErrConflict):
-		m.emit(ctx, evStoreError, id, started, Event{Err: err})
+		m.failed(ctx, id, started, err)
 	}
 	return j.held, nil
 }

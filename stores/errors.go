@@ -14,8 +14,9 @@ var (
 	// ErrConflict: another write came between the load and this write.
 	ErrConflict = errors.New("stores: the session was changed meanwhile")
 
-	// ErrUnavailable: the store could not do its work. It says nothing about
-	// whether the session exists, and must not be taken for a logout.
+	// ErrUnavailable: the store could not do its work, or not say that it has.
+	// It says nothing about whether the session exists, and must not be taken
+	// for a logout; nor about whether a write was carried out.
 	ErrUnavailable = errors.New("stores: the store is unavailable")
 
 	// ErrTooLarge: the record does not fit where it must go.

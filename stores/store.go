@@ -45,8 +45,11 @@ type Record struct {
 //     another write came first, [ErrNotFound] if the record is gone. It never
 //     brings a deleted record back.
 //  3. c Load of a missing or expired record is [ErrNotFound]. Every other
-//     failure wraps [ErrUnavailable] and its cause, so that it can never be
-//     mistaken for "no session". The context's own error passes through.
+//     failure, of any method, wraps [ErrUnavailable] and its cause, so that a
+//     Load's can never be mistaken for "no session", and a write's never for
+//     "not written": it may have been carried out, or may be yet. The
+//     context's own error passes through, and says as little. Errors that
+//     these rules name for a write mean that nothing was written.
 //  4. c Delete with no Revision is idempotent. With one it removes only that
 //     revision: [ErrConflict] if another write came first, [ErrNotFound] if the
 //     record is gone.

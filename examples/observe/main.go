@@ -94,6 +94,7 @@ func count(counters *expvar.Map) sessions.Hooks {
 		Destroyed:   event("destroyed"),
 		Ended:       event("ended"),
 		LateChange:  event("late_change"),
+		Refused:     event("refused"),
 		StoreError:  event("store_error"),
 		Rejected: func(_ context.Context, ev sessions.Event) {
 			// The reasons are few and fixed; what the client sent is not.

@@ -499,3 +499,41 @@ func TestServerHeldFaults(t *testing.T) {
 		}, []string{"rule 3 unreachable"}},
 	})
 }
+
+// Rule 3 is of every method: one that gives an outage a name of its own is found,
+// and named.
+func TestOutageOfOneMethod(t *testing.T) {
+	cause := errors.New("connection refused")
+	down := fmt.Errorf("%w: %w", stores.ErrUnavailable, cause)
+	for _, method := range []string{"Load", "Save", "Delete", "Touch"} {
+		err := func(of string) error {
+			if of == method {
+				return cause
+			}
+			return down
+		}
+		cfg := Config{
+			New: func(t *testing.T) stores.Store { return newMemory(t) },
+			NewUnreachable: func(t *testing.T) stores.Store {
+				return &funcs{
+					Store: newMemory(t),
+					load: func(context.Context, stores.Token) (stores.Record, error) {
+						return stores.Record{}, err("Load")
+					},
+					save: func(context.Context, stores.Token, stores.Record) (stores.Token, stores.Revision, error) {
+						return stores.Token{}, "", err("Save")
+					},
+					delete: func(context.Context, stores.Token, stores.Revision) error { return err("Delete") },
+					touch: func(context.Context, stores.Token, stores.Revision, time.Time) (stores.Revision, error) {
+						return "", err("Touch")
+					},
+				}
+			},
+		}
+		reports := failures(t, cfg, []check{{"rule 3 unreachable", unreachable}})["rule 3 unreachable"]
+		require.NotEmpty(t, reports, method)
+		for _, report := range reports {
+			require.Contains(t, report, "rule 3: "+method+" while the server does not answer")
+		}
+	}
+}
