@@ -7,8 +7,8 @@ import (
 )
 
 // Errors of the serializers of this package. They are wrapped; test them with
-// errors.Is. The text names the type and the format. The cause is not in it,
-// because it may quote the value; errors.As finds it.
+// errors.Is. The text names the type, the format and the cause, that only as far as
+// [Explain] shows it, because it may quote the value; errors.As finds it.
 var (
 	// ErrEncode: the value has no form in this format.
 	ErrEncode = errors.New("serialize: value does not encode")
@@ -40,7 +40,7 @@ type codec struct {
 func (c *codec) Marshal(v any) (data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = panicked{p}
 		}
 		if err != nil {
 			data, err = nil, &codecError{ErrEncode, c.format, reflect.TypeOf(v), err}
@@ -52,7 +52,7 @@ func (c *codec) Marshal(v any) (data []byte, err error) {
 func (c *codec) Unmarshal(data []byte, v any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = panicked{p}
 		}
 		if err != nil {
 			err = &codecError{ErrDecode, c.format, reflect.TypeOf(v), err}
@@ -61,8 +61,7 @@ func (c *codec) Unmarshal(data []byte, v any) (err error) {
 	return c.unmarshal(data, v)
 }
 
-// codecError keeps the cause out of its text. json.UnmarshalTypeError and
-// time.ParseError, for two, quote the value.
+// codecError keeps the value out of its text.
 type codecError struct {
 	kind   error // ErrEncode or ErrDecode
 	format string
@@ -71,7 +70,7 @@ type codecError struct {
 }
 
 func (e *codecError) Error() string {
-	return fmt.Sprintf("%v as %s: %v", e.kind, e.format, e.typ)
+	return fmt.Sprintf("%v as %s: %v: %s", e.kind, e.format, e.typ, Explain(e.cause))
 }
 
 func (e *codecError) Unwrap() []error { return []error{e.kind, e.cause} }

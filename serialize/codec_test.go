@@ -3,6 +3,7 @@ package serialize_test
 import (
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -331,8 +332,59 @@ func TestCause(t *testing.T) {
 	data, err := s.Marshal(new(1))
 	require.ErrorIs(t, err, cause)
 	require.Nil(t, data)
-	require.EqualError(t, err, "serialize: value does not encode as the application's format: *int")
+	require.EqualError(t, err, "serialize: value does not encode as the application's format: *int: a *errors.errorString")
 	require.ErrorIs(t, s.Unmarshal(nil, new(1)), cause)
+}
+
+// The text says why, where that can't carry content.
+func TestCausesThatAreShown(t *testing.T) {
+	words := func(any) ([]byte, error) {
+		return nil, fmt.Errorf("%w: secret", serialize.Cause("a cart needs a currency"))
+	}
+	own, err := serialize.Func(words, func([]byte, any) error { return nil })
+	require.NoError(t, err)
+	for text, f := range map[string]func() error{
+		"*string: text is not valid UTF-8": func() error {
+			_, err := serialize.JSON.Marshal(new("secret\xff"))
+			return err
+		},
+		"*func(): json: unsupported type: func()": func() error {
+			_, err := serialize.JSON.Marshal(new(func()))
+			return err
+		},
+		"*map[string]interface {}: cbor: unsupported type: chan int": func() error {
+			_, err := serialize.CBOR.Marshal(&map[string]any{"secret": make(chan int)})
+			return err
+		},
+		"**string: nil pointer": func() error {
+			_, err := serialize.Gob.Marshal(new(*string))
+			return err
+		},
+		"*string: bytes after the value": func() error {
+			data, err := serialize.Gob.Marshal(new("secret"))
+			require.NoError(t, err)
+			return serialize.Gob.Unmarshal(append(data, data...), new(string))
+		},
+		"*string: cut off": func() error {
+			data, err := serialize.Gob.Marshal(new("secret"))
+			require.NoError(t, err)
+			return serialize.Gob.Unmarshal(data[:len(data)-1], new(string))
+		},
+		"*int: a *json.UnmarshalTypeError": func() error { return serialize.JSON.Unmarshal([]byte(`"secret"`), new(int)) },
+		"*int: a *json.SyntaxError":        func() error { return serialize.JSON.Unmarshal([]byte(`secret`), new(int)) },
+		"*serialize_test.panics: a panic with a string": func() error {
+			return serialize.JSON.Unmarshal([]byte(`"secret"`), new(panics))
+		},
+		"*string: a cart needs a currency": func() error {
+			_, err := own.Marshal(new("secret"))
+			return err
+		},
+	} {
+		err := f()
+		require.Error(t, err, text)
+		require.True(t, strings.HasSuffix(err.Error(), ": "+text), "got %v, want %s", err, text)
+		require.NotContains(t, err.Error(), "secret")
+	}
 }
 
 func TestSerializersAreComparable(t *testing.T) {

@@ -38,7 +38,7 @@ func Example_errors() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, serialize.ErrDecode))
 	// Output:
-	// serialize: value does not decode as JSON: *int
+	// serialize: value does not decode as JSON: *int: a *json.UnmarshalTypeError
 	// true
 }
 

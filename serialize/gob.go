@@ -3,7 +3,6 @@ package serialize
 import (
 	"bytes"
 	"encoding/gob"
-	"errors"
 	"reflect"
 )
 
@@ -34,7 +33,7 @@ func marshalGob(v any) ([]byte, error) {
 	// Encode refuses pointer types that lead to themselves.
 	for p := reflect.ValueOf(v); p.Kind() == reflect.Pointer; p = p.Elem() {
 		if p.IsNil() {
-			return nil, errors.New("nil pointer")
+			return nil, Cause("nil pointer")
 		}
 	}
 	return buf.Bytes(), nil
@@ -42,7 +41,7 @@ func marshalGob(v any) ([]byte, error) {
 
 func unmarshalGob(data []byte, v any) error {
 	if v == nil {
-		return errors.New("nil") // gob would drop the value and say nothing
+		return Cause("nil") // gob would drop the value and say nothing
 	}
 	// bytes.Reader is an io.ByteReader: gob reads no further than the value.
 	r := bytes.NewReader(data)
@@ -50,7 +49,7 @@ func unmarshalGob(data []byte, v any) error {
 		return err
 	}
 	if r.Len() > 0 {
-		return errors.New("bytes after the value")
+		return Cause("bytes after the value")
 	}
 	return nil
 }

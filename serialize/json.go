@@ -3,7 +3,6 @@ package serialize
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strconv"
 )
 
@@ -46,7 +45,7 @@ func marshalJSON(v any) ([]byte, error) {
 	}
 	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 	if hasReplaced(data) {
-		return nil, errors.New("text is not valid UTF-8")
+		return nil, Cause("text is not valid UTF-8")
 	}
 	return data, nil
 }

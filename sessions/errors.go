@@ -24,6 +24,10 @@ var (
 	// ErrEncode: the value can't be encoded by the serializer.
 	ErrEncode = errors.New("sessions: the value does not encode")
 
+	// ErrInvalid: an argument that can't be used: a key's name, a user's ID, a
+	// label or a time. The text says what is asked for.
+	ErrInvalid = errors.New("sessions: invalid argument")
+
 	// ErrUnreadable: the store has a record that does not open. The key that
 	// sealed it is not in the ring, or the record was changed in the store.
 	// The record is left as it is.

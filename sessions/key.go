@@ -2,10 +2,11 @@ package sessions
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"reflect"
 	"sync/atomic"
+
+	"github.com/bulla-go/bulla/serialize"
 )
 
 // Key names a value of type T in a session. Declare keys as constants:
@@ -13,8 +14,8 @@ import (
 //	const visits = sessions.Key[int]("visits")
 //
 // A name that is known only at run time is Key[T](name). Names have 1 to 255
-// bytes. All methods are safe for concurrent use on one Session, and return
-// [ErrNotLoaded] for a nil Session.
+// bytes; to write under another is [ErrInvalid]. All methods are safe for concurrent
+// use on one Session, and return [ErrNotLoaded] for a nil Session.
 type Key[T any] string
 
 // Get returns a fresh copy of the value. Where there is none the error is
@@ -135,17 +136,7 @@ func (k Key[T]) encode(s *Session, v *T) ([]byte, error) {
 	return data, nil
 }
 
-// fault names the key, the type, and the kind of the serializer's error. It
-// leaves out that error's text: encoding/json, for one, quotes the value in it.
+// fault names the key, the type, and of the serializer's error what may be shown.
 func (k Key[T]) fault(sentinel, err error) error {
-	for {
-		if one := errors.Unwrap(err); one != nil {
-			err = one
-		} else if list, ok := err.(interface{ Unwrap() []error }); ok && len(list.Unwrap()) > 0 {
-			err = list.Unwrap()[len(list.Unwrap())-1] // kind, then cause
-		} else {
-			break
-		}
-	}
-	return fmt.Errorf("%w: key %q, type %v (%T)", sentinel, string(k), reflect.TypeFor[T](), err)
+	return fmt.Errorf("%w: key %q, type %v: %s", sentinel, string(k), reflect.TypeFor[T](), serialize.Explain(err))
 }

@@ -207,6 +207,15 @@ func TestErrorsNameKeyAndTypeNotContent(t *testing.T) {
 	}
 }
 
+func TestHarmlessCausesAreShown(t *testing.T) {
+	_, m := setup(t, sessions.Config{})
+	s := m.New()
+	require.EqualError(t, name.Set(s, "secret\xff"), `sessions: the value does not encode: key "name", type string: text is not valid UTF-8`)
+	require.NoError(t, name.Set(s, "secret"))
+	_, err := sessions.Key[int](name).Get(s)
+	require.EqualError(t, err, `sessions: the value does not decode: key "name", type int: a *json.UnmarshalTypeError`)
+}
+
 func TestGetGivesFreshCopies(t *testing.T) {
 	const k = sessions.Key[map[string][]string]("k")
 	_, m := setup(t, sessions.Config{})
@@ -246,11 +255,11 @@ func TestNamesOfKeys(t *testing.T) {
 	for _, bad := range []string{"", strings.Repeat("n", 256)} {
 		s := m.New()
 		k := sessions.Key[int](bad)
-		require.ErrorIs(t, k.Set(s, 1), sessions.ErrEncode)
-		require.ErrorIs(t, k.Delete(s), sessions.ErrEncode)
+		require.ErrorIs(t, k.Set(s, 1), sessions.ErrInvalid)
+		require.ErrorIs(t, k.Delete(s), sessions.ErrInvalid)
 		_, err := k.Update(s, func(int) int { return 1 })
-		require.ErrorIs(t, err, sessions.ErrEncode)
-		require.ErrorIs(t, sessions.Flash[int](bad).Add(s, 1), sessions.ErrEncode)
+		require.ErrorIs(t, err, sessions.ErrInvalid)
+		require.ErrorIs(t, sessions.Flash[int](bad).Add(s, 1), sessions.ErrInvalid)
 		_, err = k.Get(s)
 		require.ErrorIs(t, err, sessions.ErrNoValue)
 		require.Equal(t, sessions.Change{}, commit(t, m, s))

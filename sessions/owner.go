@@ -17,7 +17,8 @@ const maxLabelSize = 255
 // epoch: a login that is under way while all the user's sessions are ended does
 // not survive that.
 //
-// The userID is sealed into the record; the index knows only a keyed hash of it.
+// The userID is sealed into the record; the index knows only a keyed hash of it. An
+// empty one is [ErrInvalid].
 func (s *Session) SetOwner(ctx context.Context, userID string) error {
 	if !s.usable() {
 		return ErrNotLoaded
@@ -27,7 +28,7 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 		return fmt.Errorf("%w: SetOwner needs WithOwners", ErrConfig)
 	}
 	if userID == "" {
-		return fmt.Errorf("%w: SetOwner needs a user's ID; use Destroy for a logout", ErrEncode)
+		return fmt.Errorf("%w: SetOwner needs a user's ID; use Destroy for a logout", ErrInvalid)
 	}
 	w, err := o.current(ctx, userID)
 	if err != nil {
@@ -46,7 +47,7 @@ func (s *Session) Owner() string {
 }
 
 // SetLabel sets what the list of the owner's sessions shows for this one, such
-// as the browser's name; 255 bytes at most. A list is read without the sessions'
+// as the browser's name; more than 255 bytes are [ErrInvalid]. A list is read without the sessions'
 // IDs, so a label, unlike a record, opens with a dump of the store and the
 // encryption key.
 func (s *Session) SetLabel(label string) error {
@@ -54,7 +55,7 @@ func (s *Session) SetLabel(label string) error {
 		return ErrNotLoaded
 	}
 	if len(label) > maxLabelSize {
-		return fmt.Errorf("%w: a label has %d bytes at most, this one %d", ErrEncode, maxLabelSize, len(label))
+		return fmt.Errorf("%w: a label has %d bytes at most, this one %d", ErrInvalid, maxLabelSize, len(label))
 	}
 	if s.metadata().Label == label {
 		return nil
@@ -64,13 +65,13 @@ func (s *Session) SetLabel(label string) error {
 
 // Authenticated notes that the user proved who they are at that time: with a
 // password, a second factor, a key. A time in the future, which would count as
-// fresh until it has passed, and one before 1970 are [ErrEncode].
+// fresh until it has passed, and one before 1970 are [ErrInvalid].
 func (s *Session) Authenticated(at time.Time) error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
 	if at.After(time.Now()) || at.Unix() < 0 {
-		return fmt.Errorf("%w: the time of an authentication is past, and after 1970", ErrEncode)
+		return fmt.Errorf("%w: the time of an authentication is past, and after 1970", ErrInvalid)
 	}
 	at = at.Truncate(time.Millisecond).UTC()
 	return s.edit(func(meta *serialize.Metadata) { meta.Authenticated = at })

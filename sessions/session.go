@@ -279,7 +279,7 @@ func (s *Session) apply(name string, op operation) error {
 		return ErrNotLoaded
 	}
 	if name == "" || len(name) > maxNameSize {
-		return fmt.Errorf("%w: a key's name has 1 to %d bytes, this one %d", ErrEncode, maxNameSize, len(name))
+		return fmt.Errorf("%w: a key's name has 1 to %d bytes, this one %d", ErrInvalid, maxNameSize, len(name))
 	}
 	for range 100 {
 		s.mu.Lock()
