@@ -67,6 +67,7 @@ var (
 	evDestroyed   = kind{func(h *Hooks) func(context.Context, Event) { return h.Destroyed }, slog.LevelDebug, "session destroyed"}
 	evEnded       = kind{func(h *Hooks) func(context.Context, Event) { return h.Ended }, slog.LevelInfo, "session was ended elsewhere; nothing written"}
 	evRejected    = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelInfo, "session token rejected"}
+	evUnknownKey  = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelWarn, "session token rejected: it names a key that is not in the ring; was the key removed too early, or added too late?"}
 	evLateChange  = kind{func(h *Hooks) func(context.Context, Event) { return h.LateChange }, slog.LevelWarn, "session change after the response began was discarded"}
 	evRefused     = kind{func(h *Hooks) func(context.Context, Event) { return h.Refused }, slog.LevelWarn, "session is over a limit; nothing written"}
 	evStoreError  = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelError, "session store failed"}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -26,10 +27,16 @@ func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) 
 }
 
 func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time.Time, err error) {
-	if r, ok := errors.AsType[*RejectedError](err); ok {
-		m.emit(ctx, evRejected, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
-	} else {
+	r, ok := errors.AsType[*RejectedError](err)
+	switch {
+	case !ok:
 		m.emit(ctx, evStoreError, tok.ID, started, Event{Err: err})
+	case errors.Is(r, encrypt.ErrUnknownKey):
+		// Of what a client holds this can be somebody's garbage. But with a wrong
+		// key deployed it is every session there is, and no other sign of it.
+		m.emit(ctx, evUnknownKey, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
+	default:
+		m.emit(ctx, evRejected, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
 	}
 }
 

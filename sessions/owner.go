@@ -47,9 +47,9 @@ func (s *Session) Owner() string {
 }
 
 // SetLabel sets what the list of the owner's sessions shows for this one, such
-// as the browser's name; more than 255 bytes are [ErrInvalid]. A list is read without the sessions'
-// IDs, so a label, unlike a record, opens with a dump of the store and the
-// encryption key.
+// as the browser's name; more than 255 bytes are [ErrInvalid]. A list is read
+// without the sessions' IDs, so a label, unlike a record, opens with a dump of the
+// store and the encryption key.
 func (s *Session) SetLabel(label string) error {
 	if !s.usable() {
 		return ErrNotLoaded

@@ -3,7 +3,9 @@
 package integration_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores/cookiestore"
 )
 
 // A wrong key that is deployed by mistake answers with errors and does nothing
@@ -58,4 +61,35 @@ func TestWrongKey(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Of a session in a cookie a wrong key can't be told from somebody's garbage: it
+// answers as if there were no session, and the next write replaces the cookie. The
+// log warns of it, and not of what was tampered with.
+func TestWrongKeyOfACookie(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	with := func(key encrypt.Key) *middleware.Middleware {
+		return middlewareOf(t, cookiestore.Sealed(), middleware.WithEncryptor(ring(t, key)), middleware.WithLogger(logger))
+	}
+	right, wrong := with(encrypt.GenerateKey()), with(encrypt.GenerateKey())
+	u := visited(t, right)
+
+	tampered := *u
+	last := len(u.cookie) - 10
+	tampered.cookie = u.cookie[:last] + string(u.cookie[last]^1) + u.cookie[last+1:]
+	a := tampered.send(right, look)
+	require.Equal(t, http.StatusOK, a.status)
+	require.Empty(t, log.String())
+
+	a = u.send(wrong, look)
+	require.Equal(t, http.StatusOK, a.status)
+	require.Empty(t, a.lines)
+	require.Contains(t, log.String(), "not in the ring")
+	require.Equal(t, 1, u.visits(t, right), "the cookie was not touched")
+
+	a = u.send(wrong, count)
+	require.Equal(t, http.StatusOK, a.status)
+	require.NotEmpty(t, a.lines)
+	require.Equal(t, 1, u.visits(t, wrong))
 }
