@@ -1,6 +1,8 @@
 package encrypt
 
 import (
+	"crypto/fips140"
+	"errors"
 	"fmt"
 
 	"golang.org/x/crypto/argon2"
@@ -35,9 +37,12 @@ const minArgon2idMemory = 7 << 10 // KiB
 // call it once when the program starts, never in a request.
 //
 // An empty passphrase, a shorter salt, and params below 1 pass, 1 thread or 7
-// MiB are [ErrInvalidKey].
+// MiB are [ErrInvalidKey]. Where GODEBUG=fips140=only is set every passphrase is
+// refused: Argon2id is no approved algorithm.
 func KeyFromPassphrase(passphrase string, salt []byte, params Argon2idParams) (Key, error) {
 	switch {
+	case fips140.Enforced():
+		return Key{}, errors.New("encrypt: KeyFromPassphrase can't be used here: Argon2id is not allowed in FIPS 140-only mode; use a random key, from GenerateKey")
 	case passphrase == "":
 		return Key{}, fmt.Errorf("%w: empty passphrase", ErrInvalidKey)
 	case len(salt) < minSaltSize:

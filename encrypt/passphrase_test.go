@@ -2,8 +2,11 @@ package encrypt
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/hex"
 	"math"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +67,20 @@ func TestKeyFromPassphraseRefuses(t *testing.T) {
 	}
 	// RFC 9106 wants 8 KiB for each thread; the least memory has it for all.
 	require.GreaterOrEqual(t, minArgon2idMemory, 8*math.MaxUint8)
+}
+
+// Argon2id is not approved, and is refused rather than computed. The test runs
+// itself in that mode.
+func TestKeyFromPassphraseInFIPS140OnlyMode(t *testing.T) {
+	if fips140.Enforced() {
+		k, err := KeyFromPassphrase("a passphrase", bytes.Repeat([]byte{7}, 16), DefaultArgon2id)
+		require.ErrorContains(t, err, "FIPS 140-only mode")
+		require.ErrorContains(t, err, "GenerateKey")
+		require.True(t, k.IsZero())
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
 }

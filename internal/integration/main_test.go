@@ -104,11 +104,11 @@ type helper struct {
 	cmd    *exec.Cmd
 }
 
-// startHelper returns when the helper is ready.
-func startHelper(t testing.TB, o orders) *helper {
+// startHelper returns when the helper is ready. env adds to its environment.
+func startHelper(t testing.TB, o orders, env ...string) *helper {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperVariable+"=1")
+	cmd.Env = append(append(os.Environ(), helperVariable+"=1"), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

@@ -31,7 +31,7 @@ func (s *Store) ownerNames(owner stores.OwnerKey) (list, epoch string) {
 // the data. Of the others it looks at eight, wherever they are, and removes those
 // whose deadline is past: so of an owner who keeps logging in no more than about
 // an eighth can be past. The key lives until the latest deadline.
-var addEntryScript = redis.NewScript(nowAndEnds + `
+var addEntryScript = newScript(nowAndEnds + `
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
 if redis.call('PEXPIRETIME', KEYS[1]) < tonumber(ARGV[2]) then
 	redis.call('PEXPIREAT', KEYS[1], ARGV[2])
@@ -48,7 +48,7 @@ return 'ok'
 // entriesScript returns the entries, and removes those whose deadline is past.
 // It is a script also because a Cluster client sends it to the primary: a
 // replica may not have an entry that was just written.
-var entriesScript = redis.NewScript(nowAndEnds + `
+var entriesScript = newScript(nowAndEnds + `
 local all = redis.call('HGETALL', KEYS[1])
 local list = {}
 for i = 1, #all, 2 do
@@ -82,12 +82,12 @@ return redis.call('PEXPIRETIME', KEYS[1])
 `
 
 // epochScript reads from the primary.
-var epochScript = redis.NewScript(`return redis.call('GET', KEYS[1])`)
+var epochScript = newScript(`return redis.call('GET', KEYS[1])`)
 
 // newEpochScript takes random text and for how many milliseconds the epoch is
 // kept. It counts too, so that a repetition after a lost reply does not bring
 // back an epoch that another has ended meanwhile.
-var newEpochScript = redis.NewScript(`
+var newEpochScript = newScript(`
 local count = string.match(redis.call('GET', KEYS[1]) or '', '^%d+') or '0'
 redis.call('SET', KEYS[1], string.format('%d', count + 1) .. '.' .. ARGV[1], 'PX', ARGV[2])
 return 'ok'

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"crypto/fips140"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -28,11 +29,19 @@ const (
 	answerForever = "forever" // the key has no expiry
 )
 
+// newScript is redis.NewScript, which names a script by its SHA-1, as Redis does.
+// That is no cryptography, but a program in FIPS 140-only mode would end before
+// its main.
+func newScript(source string) (script *redis.Script) {
+	fips140.WithoutEnforcement(func() { script = redis.NewScript(source) })
+	return script
+}
+
 // loadScript is a script and not a pipeline of GET and PEXPIRETIME for three
 // reasons: the two belong to one revision; a Cluster client sends it to the
 // primary, also where it reads from replicas, which may not have a session that
 // was just begun; and no client-side cache answers it.
-var loadScript = redis.NewScript(`
+var loadScript = newScript(`
 local value = redis.call('GET', KEYS[1])
 if not value then
 	return false
@@ -53,7 +62,7 @@ end
 
 // saveScript takes the revision to replace or none, the mark of this save, the
 // data, and when the record ends in Unix milliseconds.
-var saveScript = redis.NewScript(head + `
+var saveScript = newScript(head + `
 local expected, own, data, ends = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local older
 if not gone and mark == expected and mark:sub(1, 4) == own:sub(1, 4) then
@@ -95,7 +104,7 @@ return 'ok'
 `)
 
 // touchScript takes the revision and the new end in Unix milliseconds.
-var touchScript = redis.NewScript(head + `
+var touchScript = newScript(head + `
 if gone then
 	return 'gone'
 end
@@ -117,7 +126,7 @@ return 'ok'
 //
 // A server that is out of memory refuses every SET, even one that frees memory.
 // Then the record goes without a trace: better than not at all.
-var deleteScript = redis.NewScript(head + `
+var deleteScript = newScript(head + `
 if gone then
 	return head == zero .. ARGV[2] and 'ok' or 'gone'
 end
