@@ -59,7 +59,9 @@ func (e *entry) derive(binding []byte) (sealer, error) {
 	x.mac.Write(binding)
 	x.mac.Write(firstBlock)
 	s, err := e.alg.sealer(x.mac.Sum(x.out[:0]))
-	// Of this session nothing stays in the pool: neither its key nor its ID.
+	// Neither this session's key nor its ID stays in the pool. The HMAC's inner
+	// digest does, within its outer hash, until the next use: the key can be
+	// computed from it and the PRK, by whoever can read the process's memory.
 	clear(x.out[:])
 	x.mac.Reset()
 	e.pool.Put(x)

@@ -144,9 +144,10 @@ func (k Key) ExportSecret() string {
 	return base64.RawURLEncoding.EncodeToString(k.material().secret[:])
 }
 
-// ID returns 8 hexadecimal digits that tell keys apart in logs and say nothing
-// of the secret. The same digits stand in front of everything that is sealed
-// under the key. The zero Key gives "".
+// ID returns 8 hexadecimal digits that tell keys apart in logs. They are a one-way
+// hash of the secret, so they say nothing of one that can't be guessed; but they
+// verify guesses, such as of a passphrase (see [KeyFromPassphrase]). The same digits
+// stand in front of everything that is sealed under the key. The zero Key gives "".
 func (k Key) ID() string {
 	if k.IsZero() {
 		return ""

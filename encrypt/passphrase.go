@@ -28,7 +28,8 @@ const minArgon2idMemory = 7 << 10 // KiB
 
 // KeyFromPassphrase derives a key from a passphrase with Argon2id (RFC 9106).
 // A key of [GenerateKey] is better wherever it can be stored; a passphrase can
-// be guessed by whoever has something sealed under it and what it was bound to.
+// be guessed by whoever has the salt and the key's ID, which stands in logs and in
+// front of everything that is sealed under it.
 //
 // The salt is 16 random bytes or more. It is no secret, but must stay the same
 // for the key to stay the same; so must params.

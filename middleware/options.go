@@ -110,15 +110,18 @@ func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
 }
 
 // WithCookieCache puts a sealed copy of a server-held session into the cookie,
-// beside the ID. For the time given, an hour at most, after the server was asked a request reads
-// the copy: no round trip. A change saves at the copy's revision: one. Ending a
-// session elsewhere takes effect within that time, and a response that was on
-// its way while another changed the session may show the older state for as
-// long; changes are never lost. A login can be undone in the browser by the
-// answer to an older request that crosses it within a tenth of a second. The copy
-// is left out where it has no room.
+// beside the ID. For the time given, an hour at most, after the server was asked a
+// request reads the copy: no round trip. A change saves at the copy's revision: one.
+// A response that was on its way while another changed the session may show the
+// older state for as long; changes are never lost. A login can be undone in the
+// browser by the answer to an older request that crosses it within a tenth of a
+// second. The copy is left out where it has no room.
 //
-// Regenerating the ID and [sessions.Commit] always ask the server.
+// A session that was ended elsewhere is out within that time, and as much later as
+// the clocks of the processes differ. Until then it passes every handler that only
+// reads it, for a POST too; where a handler changes it, its answer stands, but
+// nothing is written. What must not happen after an end calls [sessions.Commit]
+// first: like a new ID, that always asks the server.
 func WithCookieCache(fresh time.Duration) Option {
 	return func(c *config) { c.sessions.CookieCache = fresh }
 }

@@ -59,9 +59,10 @@ func (m *Manager) openCopy(tok stores.Token) (*held, bool) {
 	return h, m.expiry.live(h, now())
 }
 
-// fresh tells whether the server was asked for h no longer ago than age. A time
-// in the future is another machine's clock, and no reason to trust the copy for
-// longer.
+// fresh tells whether the server was asked for h no longer ago than age, as far as
+// this machine's clock and that of the one that asked agree: where they differ, the
+// time within which a copy is read is as long, but moved by the difference. A time in
+// the future is not fresh, or the copy would be read for longer.
 func fresh(h *held, age time.Duration) bool {
 	since := time.Since(h.asked)
 	return since >= 0 && since < age

@@ -140,7 +140,11 @@ func (s *Session) IsNew() bool {
 // deadline. Call it whenever the user's privileges change, at login above all:
 // it takes the session away from whoever knew, or planted, the old ID (OWASP
 // session management cheat sheet, "Renew the session ID after any privilege
-// level change"). The old ID is dead once the response goes out.
+// level change"). The old ID is dead once the response goes out; but of a session
+// that only the cookie holds, a copy of the old cookie works until its deadline.
+//
+// Where the old record was removed from a server and its reply lost, the session can
+// end with it: the user must log in again, and what it held is gone.
 //
 // After the response has begun it fails with [ErrTooLate].
 func (s *Session) Regenerate() error {

@@ -173,7 +173,8 @@ func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 
 // regenerate saves the session under its new ID and then deletes the old record
 // at the revision that was read: in this order, so that a failure between the
-// two loses nothing, and at that revision, so that neither another request's
+// two loses nothing (but for a delete that is carried out while its reply is lost:
+// docs/architecture.md), and at that revision, so that neither another request's
 // change is lost nor its logout undone.
 func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()

@@ -21,7 +21,8 @@ const (
 const keyDomain = "bulla store key 1\x00"
 
 // ID names one session and is the secret that logs its holder in: 24 bytes
-// from crypto/rand. Only the client keeps it; stores and logs see its [Key].
+// from crypto/rand. Only the client keeps it: what a store keeps and a log shows is
+// its [Key]. A store's code is given the ID, in a [Token].
 //
 // Formatting, logging, and marshalling an ID as JSON or text give the key, so
 // that a stray %v cannot put a login into a log.

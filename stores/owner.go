@@ -61,6 +61,7 @@ type OwnerIndex interface {
 	NewEpoch(ctx context.Context, owner OwnerKey) error
 }
 
-// MaxEpochAge is how long rule 11 asks for at the least: browsers keep no cookie
-// for more than 400 days, and no session is configured to live longer.
-const MaxEpochAge = 401 * 24 * time.Hour
+// MinEpochAge is for how long at the least a store keeps an epoch (rule 11):
+// browsers keep no cookie for more than 400 days, and no session is configured to
+// live longer. To keep it longer does no harm.
+const MinEpochAge = 401 * 24 * time.Hour

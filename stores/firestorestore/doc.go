@@ -77,11 +77,14 @@
 // have applied it: the retry then fails on what it wrote itself. The mark tells:
 // who finds its own in the document has succeeded, also where another save came
 // before the retry. Where two or more did, it looks like a conflict, and the
-// change is made again on top of theirs.
+// change is made again on top of theirs: an increment that was acknowledged once
+// counts twice. With lost replies and two writers at one session that happened 44
+// times in 4,605, with four 22 times in 4,079.
 //
 // A [Store.Delete] of a revision leaves nothing that could tell. After a lost
 // reply its answer is [stores.ErrNotFound]: the session is gone, but by whose
 // hand is not known. For a session whose ID was just being changed that means
-// that it ends and the user logs in again, which is the safe side; a marker in
-// its place would make every change of ID leave a document behind.
+// that it ends, the handler's answer may be a 200 all the same, and the user logs in
+// again, which is the safe side; a marker in its place would make every change of ID
+// leave a document behind.
 package firestorestore

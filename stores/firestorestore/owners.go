@@ -176,6 +176,6 @@ func (s *Store) Epoch(ctx context.Context, owner stores.OwnerKey) (string, error
 func (s *Store) NewEpoch(ctx context.Context, owner stores.OwnerKey) error {
 	c, cancel := s.start(ctx, s.ownerDoc(owner))
 	defer cancel()
-	_, err := c.doc.Set(c.ctx, map[string]any{fieldEpoch: rand.Text(), fieldExpire: time.Now().Add(stores.MaxEpochAge)})
+	_, err := c.doc.Set(c.ctx, map[string]any{fieldEpoch: rand.Text(), fieldExpire: time.Now().Add(stores.MinEpochAge)})
 	return c.explain(err)
 }

@@ -130,6 +130,6 @@ func (s *Store) NewEpoch(_ context.Context, k stores.OwnerKey) error {
 	s.owners.mu.Lock()
 	defer s.owners.mu.Unlock()
 	w := s.owners.get(k)
-	w.epoch, w.epochUntil = rand.Text(), time.Now().Add(stores.MaxEpochAge)
+	w.epoch, w.epochUntil = rand.Text(), time.Now().Add(stores.MinEpochAge)
 	return nil
 }

@@ -59,12 +59,17 @@
 //     would look like a conflict, be replayed, and count twice. A Store's own
 //     saves of one session go one after the other, and of the others' only
 //     the last one is kept: so any number of writes between are seen through,
-//     of up to seven other processes.
+//     of up to seven other processes. Where more than seven wrote between a
+//     lost reply and the second attempt, the change is made again, and counts
+//     twice: with 14 processes at one session, and lost replies, 151 times in
+//     109,547.
 //   - A conditional delete replaces the value by 32 bytes, a zero mark and a
 //     mark of its own, which Redis drops after twice the time limit. Loads,
 //     saves and touches see no session there; only the second attempt of the
 //     same delete knows itself in it. Without that, changing the ID of a session
-//     would take it for one that was logged out meanwhile, and lose it.
+//     would take it for one that was logged out meanwhile, and lose it. That
+//     happens still where none of the client's attempts gets a reply, and one
+//     was carried out: the change of ID fails, and the session is gone.
 //   - A delete without revision, which is what a logout does, leaves no key at
 //     all. It may be repeated freely, and so may a touch, and what is done for
 //     owners. An epoch has a number that grows, so that a repetition makes
@@ -108,8 +113,10 @@
 //
 // All calls go to the primary, also with a Cluster client that reads from
 // replicas: a session that is not replicated yet would look as if it were logged
-// out. When a primary fails, Redis may lose the writes of its last moments: a
-// session can then be older than it was, or gone.
+// out. When a primary fails, Redis may lose the writes of its last moments, since
+// it replicates after it has answered: a session can then be older than it was, or
+// gone, or back although it was ended. So a failover can undo a logout and a
+// RevokeAll.
 //
 // Run Redis with maxmemory-policy noeviction. Every other policy ends sessions
 // that are live when memory is short; with noeviction a save fails and says so,

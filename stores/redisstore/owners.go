@@ -194,7 +194,7 @@ func (s *Store) Epoch(ctx context.Context, owner stores.OwnerKey) (string, error
 // NewEpoch implements [stores.OwnerIndex]. It is one round trip.
 func (s *Store) NewEpoch(ctx context.Context, owner stores.OwnerKey) error {
 	_, name := s.ownerNames(owner)
-	return s.run(ctx, newEpochScript, name, rand.Text(), stores.MaxEpochAge.Milliseconds())
+	return s.run(ctx, newEpochScript, name, rand.Text(), stores.MinEpochAge.Milliseconds())
 }
 
 // pipeline sends what fill queues in one round trip for each node. It fails if

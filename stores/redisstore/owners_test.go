@@ -163,7 +163,7 @@ func TestPastEntriesLeave(t *testing.T) {
 	ends := client.PTTL(t.Context(), listOf(owner)).Val()
 	require.InDelta(t, time.Hour, ends, float64(time.Minute))
 	require.NoError(t, store.NewEpoch(t.Context(), owner))
-	require.InDelta(t, stores.MaxEpochAge, client.PTTL(t.Context(), epochOf(owner)).Val(), float64(time.Minute))
+	require.InDelta(t, stores.MinEpochAge, client.PTTL(t.Context(), epochOf(owner)).Val(), float64(time.Minute))
 
 	other := newOwner()
 	require.NoError(t, store.AddEntry(t.Context(), other, entry(newToken(), 200*time.Millisecond)))
