@@ -261,10 +261,10 @@ func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option 
 	return func(c *config) { c.errorHandler = h }
 }
 
-// WithLogger logs what happens to sessions: failures as errors, discarded changes
-// and sessions over a limit as warnings, rejected tokens and sessions that were
-// ended elsewhere as information, the rest as debug. IDs
-// appear as hashes only.
+// WithLogger logs what happens to sessions: failures as errors, discarded changes,
+// sessions over a limit and cookies that name a key which is not in the ring as
+// warnings, other rejected tokens and sessions that were ended elsewhere as
+// information, the rest as debug. IDs appear as hashes only.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.sessions.Logger = l }
 }

@@ -39,7 +39,8 @@ var (
 // New returns a store that uses client: a [redis.Client], also one of Sentinel,
 // a [redis.ClusterClient], or a [redis.AutoPipeliner] of either. The caller owns
 // the client and closes it after the store's last call. A [redis.Ring] is refused:
-// it makes an outage look like a logout. New does no I/O.
+// it makes an outage look like a logout. New does no I/O; it adds a hook to the
+// client that sees its dials.
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	// A nil *redis.Client in the interface would panic in the first request.
 	if v := reflect.ValueOf(client); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
