@@ -51,7 +51,10 @@ func (m *Manager) put(ctx context.Context, base *held, tok stores.Token, rev sto
 			return nil, err
 		}
 	}
-	tok, rev, err = m.store.Save(ctx, m.token(tok), stores.Record{Data: data, Expires: expires, Revision: rev, Room: room})
+	tok, rev, err = m.store.Save(ctx, m.token(tok), stores.Record{
+		Data: data, Expires: expires, Revision: rev, Room: room,
+		Successor: rev == "" && !base.clientHeld(),
+	})
 	if err != nil {
 		return nil, doubt(ctx, err)
 	}

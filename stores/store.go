@@ -29,6 +29,12 @@ type Record struct {
 	// room for. Only stores that put records into the token read it.
 	Room int
 
+	// Successor is set in a Save that creates a session's record under a new
+	// ID; the old one goes as soon as this one is there. A store that has no
+	// room for new sessions should have some for these: whoever logs in with
+	// a session changes its ID.
+	Successor bool
+
 	// Stale is set by a Load that wants the record to be saved again soon,
 	// such as one that is signed under a retired key.
 	Stale bool

@@ -3,5 +3,6 @@
 //
 // The store starts no goroutine and needs no closing. Expired sessions are
 // removed in small steps by the saves that follow, so no sweep ever stops the
-// world; at its limit the store refuses new sessions and keeps the live ones.
+// world; at its limit the store refuses new sessions and keeps the live ones,
+// which can still change their ID.
 package memstore

@@ -20,7 +20,7 @@ func BenchmarkReclaimStep(b *testing.B) {
 		sh = new(shard)
 		sh.init(&limit{max: math.MaxInt64})
 		for range entries {
-			sh.limit.take()
+			sh.limit.take(false)
 			sh.add(entry{key: stores.NewID().Key(), value: value, expires: 1})
 		}
 	}
@@ -43,7 +43,7 @@ func TestReclaimGoesInSteps(t *testing.T) {
 	sh := new(shard)
 	sh.init(&limit{max: math.MaxInt64})
 	for range 3 * reclaimSteps {
-		sh.limit.take()
+		sh.limit.take(false)
 		sh.add(entry{key: stores.NewID().Key(), value: string(make([]byte, revisionSize)), expires: 1})
 	}
 	for left := 2; left >= 0; left-- {

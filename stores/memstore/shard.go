@@ -73,7 +73,7 @@ func (sh *shard) live(key stores.Key, now int64) (*entry, error) {
 }
 
 // create adds fresh, where need be in the place of an expired entry.
-func (sh *shard) create(fresh entry, now int64) error {
+func (sh *shard) create(fresh entry, successor bool, now int64) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.sweep(now)
@@ -85,7 +85,7 @@ func (sh *shard) create(fresh entry, now int64) error {
 		sh.set(e, fresh)
 		return nil
 	}
-	if !sh.limit.take() {
+	if !sh.limit.take(successor) {
 		return fmt.Errorf("%w: %w: no room for a new session; raise WithMaxSessions or shorten the lifetime", stores.ErrUnavailable, ErrFull)
 	}
 	sh.add(fresh)

@@ -18,6 +18,9 @@ import (
 // DefaultMaxSessions is the limit without [WithMaxSessions].
 const DefaultMaxSessions = 1 << 20
 
+// DefaultMaxRecord is the limit without [WithMaxRecord]: 1 MiB.
+const DefaultMaxRecord = 1 << 20
+
 // ErrFull: the store is at its limit and every session in it is live. It comes
 // wrapped together with [stores.ErrUnavailable].
 var ErrFull = errors.New("memstore: full")
@@ -30,6 +33,7 @@ var ErrFull = errors.New("memstore: full")
 type Store struct {
 	shards [64]shard
 	limit  limit
+	size   int           // the largest record
 	writes atomic.Uint64 // what the last revision was made of
 	owners owners
 }
@@ -40,9 +44,15 @@ type limit struct {
 	held atomic.Int64
 }
 
-// take takes one place if there is one.
-func (l *limit) take() bool {
-	if l.held.Add(1) > l.max {
+// take takes one place if there is one. For a successor there is a reserve: it is
+// needed for a moment, until the old record goes, and by as many sessions as
+// change their ID at once.
+func (l *limit) take(successor bool) bool {
+	most := l.max
+	if successor {
+		most += 16 + l.max/64
+	}
+	if l.held.Add(1) > most {
 		l.held.Add(-1)
 		return false
 	}
@@ -58,12 +68,14 @@ type Option func(*options) error
 // options, and not the Store, are what an Option changes, so that none can be
 // applied to a store that is running.
 type options struct {
-	max int64
+	max  int64
+	size int
 }
 
 // WithMaxSessions limits the store to n sessions, in place of
 // [DefaultMaxSessions]. A limit there must be: whoever can make a server begin
-// sessions could otherwise fill its memory.
+// sessions could otherwise fill its memory. A session that changes its ID still
+// can when the store is full.
 func WithMaxSessions(n int) Option {
 	return func(o *options) error {
 		// A shard counts with 32 bits.
@@ -75,15 +87,27 @@ func WithMaxSessions(n int) Option {
 	}
 }
 
+// WithMaxRecord limits one record to so many bytes, in place of
+// [DefaultMaxRecord]. A longer one is [stores.ErrTooLarge].
+func WithMaxRecord(bytes int) Option {
+	return func(o *options) error {
+		if bytes < 1 {
+			return fmt.Errorf("memstore: WithMaxRecord(%d): the limit must be 1 or more", bytes)
+		}
+		o.size = bytes
+		return nil
+	}
+}
+
 // New returns an empty store.
 func New(opts ...Option) (*Store, error) {
-	o := options{max: DefaultMaxSessions}
+	o := options{max: DefaultMaxSessions, size: DefaultMaxRecord}
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
 			return nil, err
 		}
 	}
-	s := &Store{limit: limit{max: o.max}}
+	s := &Store{limit: limit{max: o.max}, size: o.size}
 	// Revisions can outlive the process in a client's cookie. A random start
 	// keeps them from meeting those of this store.
 	var start [8]byte
@@ -129,10 +153,14 @@ func (s *Store) Load(_ context.Context, tok stores.Token) (stores.Record, error)
 }
 
 // Save implements [stores.Store]. A new session in a full store is refused with
-// an error that wraps [ErrFull] and [stores.ErrUnavailable].
+// an error that wraps [ErrFull] and [stores.ErrUnavailable], a record over the
+// limit with [stores.ErrTooLarge].
 func (s *Store) Save(_ context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
 	if err := stores.CheckExpires(rec); err != nil {
 		return stores.Token{}, "", err
+	}
+	if len(rec.Data) > s.size {
+		return stores.Token{}, "", fmt.Errorf("%w: the record has %d bytes, the store allows %d; keep less in the session, or raise WithMaxRecord", stores.ErrTooLarge, len(rec.Data), s.size)
 	}
 	var (
 		key   = tok.ID.Key()
@@ -143,8 +171,8 @@ func (s *Store) Save(_ context.Context, tok stores.Token, rec stores.Record) (st
 	)
 	if rec.Revision != "" {
 		err = sh.replace(fresh, rec.Revision, now)
-	} else if err = sh.create(fresh, now); errors.Is(err, ErrFull) && s.reclaim(now) {
-		err = sh.create(fresh, now)
+	} else if err = sh.create(fresh, rec.Successor, now); errors.Is(err, ErrFull) && s.reclaim(now) {
+		err = sh.create(fresh, rec.Successor, now)
 	}
 	if err != nil {
 		return stores.Token{}, "", err

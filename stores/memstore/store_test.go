@@ -75,6 +75,33 @@ func TestInvalidLimit(t *testing.T) {
 	}
 }
 
+func TestMaxRecord(t *testing.T) {
+	_, err := memstore.New(memstore.WithMaxRecord(0))
+	require.ErrorContains(t, err, "WithMaxRecord(0)")
+
+	for limit, store := range map[int]*memstore.Store{
+		1 << 20: newStore(t),
+		1000:    newStore(t, memstore.WithMaxRecord(1000)),
+	} {
+		tok, rec := newToken(), record(time.Hour)
+		rec.Data = make([]byte, limit+1)
+		_, _, err := store.Save(t.Context(), tok, rec)
+		require.ErrorIs(t, err, stores.ErrTooLarge)
+		require.ErrorContains(t, err, "WithMaxRecord")
+		require.Zero(t, store.Len())
+
+		rec.Data = rec.Data[:limit]
+		_, rec.Revision, err = store.Save(t.Context(), tok, rec)
+		require.NoError(t, err)
+		rec.Data = make([]byte, limit+1)
+		_, _, err = store.Save(t.Context(), tok, rec)
+		require.ErrorIs(t, err, stores.ErrTooLarge, "a change")
+		kept, err := store.Load(t.Context(), tok)
+		require.NoError(t, err)
+		require.Len(t, kept.Data, limit)
+	}
+}
+
 // The client holds only the ID, whatever it sent.
 func TestSaveDropsPayload(t *testing.T) {
 	tok := newToken()
@@ -230,7 +257,7 @@ func TestMemoryGoesBack(t *testing.T) {
 		toks[i] = newToken()
 	}
 	before := heap()
-	store := newStore(t)
+	store := newStore(t, memstore.WithMaxRecord(32<<20))
 	for _, tok := range toks {
 		save(t, store, tok, time.Hour)
 	}
