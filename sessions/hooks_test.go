@@ -243,6 +243,19 @@ func TestWhatIsTold(t *testing.T) {
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "StoreError", id: next, err: outage}, happening{hook: "StoreError", id: next, err: outage})
 	})
+	t.Run("regenerate, and the old entry stays in its owner's list", func(t *testing.T) {
+		j, st := new(journal), &listStore{store: newStore(t)}
+		m := newManager(t, st, j.config(sessions.Config{Owners: []encrypt.Key{encrypt.GenerateKey()}}))
+		s := m.New()
+		require.NoError(t, s.SetOwner(t.Context(), "ada"))
+		tok := commit(t, m, s).Token
+		s = load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		j.forget()
+		st.down = true
+		id := commit(t, m, s).Token.ID
+		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage}, happening{hook: "Regenerated", id: id, attempts: 1})
+	})
 	t.Run("destroy", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
 		s := loaded(t, j, m, tok)
@@ -354,4 +367,17 @@ func TestWhatIsTold(t *testing.T) {
 		require.NoError(t, midway(t, m, s), "it can be asked again")
 		j.requireTold(t)
 	})
+}
+
+// listStore is a store whose owners' lists can't be shortened while it is down.
+type listStore struct {
+	*store
+	down bool
+}
+
+func (s *listStore) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys ...stores.Key) error {
+	if s.down {
+		return errOutage
+	}
+	return s.store.RemoveOwned(ctx, owner, keys...)
 }
