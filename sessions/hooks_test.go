@@ -1,6 +1,7 @@
 package sessions_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,7 @@ type happening struct {
 	attempts int
 	reason   sessions.Reason
 	err      string
+	text     string // of the line, where it is not the hook's
 }
 
 // requireTold checks every hook and every line, whole.
@@ -98,7 +100,7 @@ func (j *journal) requireTold(t *testing.T, want ...happening) {
 	var lines, heard []string
 	for _, h := range want {
 		var key stores.Key
-		line := texts[h.hook]
+		line := cmp.Or(h.text, texts[h.hook])
 		if !h.id.IsZero() {
 			key = h.id.Key()
 			line += " session=" + key.String()
@@ -143,6 +145,8 @@ func TestWhatIsTold(t *testing.T) {
 		_, err := m.Commit(t.Context(), s, sessions.Midway)
 		return err
 	}
+
+	owners := []encrypt.Key{encrypt.GenerateKey()}
 
 	t.Run("save", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
@@ -193,7 +197,7 @@ func TestWhatIsTold(t *testing.T) {
 		j.requireTold(t, happening{hook: "Refused", id: id, err: text})
 	})
 	t.Run("an owner's limit", func(t *testing.T) {
-		j, _, m, _ := start(t, sessions.Config{Owners: []encrypt.Key{encrypt.GenerateKey()}, MaxSessionsPerOwner: 1})
+		j, _, m, _ := start(t, sessions.Config{Owners: owners, MaxSessionsPerOwner: 1})
 		first, second := m.New(), m.New()
 		for _, s := range []*sessions.Session{first, second} {
 			require.NoError(t, s.SetOwner(t.Context(), "ada"))
@@ -245,7 +249,7 @@ func TestWhatIsTold(t *testing.T) {
 	})
 	t.Run("regenerate, and the old entry stays in its owner's list", func(t *testing.T) {
 		j, st := new(journal), &listStore{store: newStore(t)}
-		m := newManager(t, st, j.config(sessions.Config{Owners: []encrypt.Key{encrypt.GenerateKey()}}))
+		m := newManager(t, st, j.config(sessions.Config{Owners: owners}))
 		s := m.New()
 		require.NoError(t, s.SetOwner(t.Context(), "ada"))
 		tok := commit(t, m, s).Token
@@ -341,6 +345,35 @@ func TestWhatIsTold(t *testing.T) {
 		require.ErrorIs(t, err, sessions.ErrUnreadable)
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: err.Error()})
 	})
+	t.Run("a key that is not in the ring", func(t *testing.T) {
+		tok := begin(t, newManager(t, clientStore{}, sessions.Config{}))
+		j := new(journal)
+		_, err := newManager(t, memoryNamed{clientStore{}}, j.config(sessions.Config{})).Load(t.Context(), tok)
+		rejected, ok := errors.AsType[*sessions.RejectedError](err)
+		require.True(t, ok)
+		j.requireTold(t, happening{hook: "Rejected", id: tok.ID, reason: sessions.Tampered, err: rejected.Err.Error(),
+			text: "WARN session token rejected: it names a key that is not in the ring; was the key removed too early, or added too late?"})
+	})
+	t.Run("an owner's list", func(t *testing.T) {
+		j, st, m, _ := start(t, sessions.Config{Owners: owners})
+		s := m.New()
+		require.NoError(t, s.SetOwner(t.Context(), "ada"))
+		tok := commit(t, m, s).Token
+		j.forget()
+		require.NoError(t, m.Revoke(t.Context(), "ada", s.Handle()))
+		j.requireTold(t, happening{hook: "Destroyed", id: tok.ID})
+
+		s = m.New()
+		require.NoError(t, s.SetOwner(t.Context(), "ada"))
+		tok = commit(t, m, s).Token
+		j.forget()
+		_, err := newManager(t, st, j.config(sessions.Config{Owners: owners})).Sessions(t.Context(), "ada") // another encryptor
+		require.NoError(t, err)
+		require.Len(t, j.lines, 1)
+		_, cause, _ := strings.Cut(j.lines[0], " err=")
+		require.Contains(t, cause, sessions.ErrUnreadable.Error())
+		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: cause})
+	})
 	t.Run("a copy while the store is down", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			j, st, m, _ := start(t, sessions.Config{CookieCache: time.Second, CookieCacheFallback: time.Minute})
@@ -380,4 +413,11 @@ func (s *listStore) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys
 		return errOutage
 	}
 	return s.store.RemoveOwned(ctx, owner, keys...)
+}
+
+// memoryNamed is a clientStore under the name that the journal expects.
+type memoryNamed struct{ clientStore }
+
+func (memoryNamed) Describe() stores.Info {
+	return stores.Info{Name: "memory", Sealing: stores.SealAlways}
 }

@@ -15,7 +15,8 @@ const maxLabelSize = 255
 // [Manager.Sessions] and ended by [Manager.RevokeAll], and gives it a new ID, as
 // [Session.Regenerate] does. Call it at login. It asks the store for the owner's
 // epoch: a login that is under way while all the user's sessions are ended does
-// not survive that.
+// not survive that. Call it before the login's values are set, and set none where
+// it fails: what the session holds when the response begins is committed.
 //
 // The userID is sealed into the record; the index knows only a keyed hash of it. An
 // empty one is [ErrInvalid].
