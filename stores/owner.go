@@ -23,21 +23,31 @@ type Entry struct {
 	Data     []byte    // sealed: what a list of sessions shows
 	Deadline time.Time // when the entry leaves the list by itself
 
+	// Added is set by Entries: when the entry of this Key was first added, by
+	// the clock of the store, so that all who read a list find its entries in
+	// one order.
+	Added time.Time
+
 	// Expires is set by Entries: when the session's record ends; zero where
 	// the store has no live record, because it has ended or because it is
 	// only about to be created.
 	Expires time.Time
 }
 
+// OrphanAge is how old an entry without a record may become. No login is under
+// way for so long: the record has ended, or will never be there.
+const OrphanAge = time.Hour
+
 // OwnerIndex is a [Store] that can list and end the sessions of one owner.
 //
 // These rules continue those of [Store]; package storetest proves them.
 //
-//  8. AddEntry adds an entry, or replaces that of the same Key. It does not ask
-//     whether there is a record: the entry is written first, so that no live
-//     session is ever missing from the list.
-//  9. Entries returns the entries whose Deadline is not past, in any order. It
-//     costs in proportion to them, not to the store.
+//  8. AddEntry adds an entry, or replaces that of the same Key, whose Added stays.
+//     It does not ask whether there is a record: the entry is written first, so
+//     that no live session is ever missing from the list.
+//  9. Entries returns the entries whose Deadline is not past, in any order. An
+//     entry that was added longer than [OrphanAge] ago and has no record leaves
+//     the list. It costs in proportion to the list, not to the store.
 //  10. RemoveOwned removes the records of the given keys, then their entries. It is
 //     idempotent. What has no entry under this owner it may remove or not.
 //  11. Epoch is "" until NewEpoch is called for the owner; NewEpoch gives the owner

@@ -107,6 +107,15 @@ func (s *Server) Documents() map[string]*pb.Document {
 	return docs
 }
 
+// Backdate makes a document older: its full name, and by how much.
+func (s *Server) Backdate(name string, by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	doc := proto.Clone(s.docs[name]).(*pb.Document) // what is stored is read without the lock
+	doc.CreateTime = timestamppb.New(doc.CreateTime.AsTime().Add(-by))
+	s.docs[name] = doc
+}
+
 // tick returns the time of a change: in microseconds, as Firestore keeps it, and
 // later than that of any change before. The caller holds the lock.
 func (s *Server) tick() *timestamppb.Timestamp {

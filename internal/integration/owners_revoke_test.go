@@ -101,7 +101,7 @@ for i = tonumber(ARGV[3]), tonumber(ARGV[4]) do
 		owner = 'bulla:' .. string.sub(redis.sha1hex('owner' .. i), 1, 32) .. ':owner'
 	end
 	redis.call('SET', 'bulla:' .. key, head .. data, 'PX', 3600000)
-	redis.call('HSET', owner, string.sub(key, 1, 24), ARGV[5] .. ' ' .. data)
+	redis.call('HSET', owner, string.sub(key, 1, 24), ARGV[5] .. ' ' .. ARGV[5] .. '000 ' .. data)
 	redis.call('PEXPIRE', owner, 3600000)
 end
 return 'ok'`

@@ -57,7 +57,8 @@
 //	delete                             1 delete
 //
 //	add to an owner's list             1 write
-//	an owner's list of n               2n reads, 1 at the least
+//	an owner's list of n               2n reads, 1 at the least; 1 delete for each
+//	                                   entry that leaves it, having no record
 //	remove n of an owner's sessions    2n deletes
 //	an owner's epoch                   1 read, or 1 write for a new one
 //

@@ -54,8 +54,9 @@ func (s *Store) AddEntry(ctx context.Context, owner stores.OwnerKey, e stores.En
 	return c.explain(err)
 }
 
-// Entries implements [stores.OwnerIndex]. It costs two reads for each entry: of
-// the entry and of its record.
+// Entries implements [stores.OwnerIndex]. It costs two reads for each entry, of
+// the entry and of its record, and a delete for each that leaves the list because
+// it has none.
 func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.Entry, error) {
 	// Ordered by the time by which it selects, so that Firestore's own index of
 	// one field is enough, and what is past costs nothing.
@@ -67,7 +68,7 @@ func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.En
 			return nil, err
 		}
 		list = append(list, page...)
-		if len(page) < ownerPage {
+		if last == nil {
 			return list, nil
 		}
 		next = query.StartAfter(last)
@@ -75,12 +76,12 @@ func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.En
 }
 
 // entriesPage returns the entries that a query finds, with their records' expiry,
-// and the last document.
-func (s *Store) entriesPage(ctx context.Context, query firestore.Query) ([]stores.Entry, *firestore.DocumentSnapshot, error) {
+// and the last document if there may be more. It removes those that have had no
+// record for too long.
+func (s *Store) entriesPage(ctx context.Context, query firestore.Query) (page []stores.Entry, last *firestore.DocumentSnapshot, err error) {
 	c, cancel := s.start(ctx, nil)
 	defer cancel()
 	var docs []*firestore.DocumentSnapshot
-	var err error
 	for range attempts { // the client repeats every other call itself
 		if docs, err = query.Documents(c.ctx).GetAll(); status.Code(err) != codes.Unavailable {
 			break
@@ -89,7 +90,10 @@ func (s *Store) entriesPage(ctx context.Context, query firestore.Query) ([]store
 	if err != nil || len(docs) == 0 {
 		return nil, nil, c.explain(err)
 	}
-	page := make([]stores.Entry, len(docs))
+	if len(docs) == ownerPage {
+		last = docs[len(docs)-1]
+	}
+	page = make([]stores.Entry, len(docs))
 	records := make([]*firestore.DocumentRef, len(docs))
 	for i, doc := range docs {
 		if page[i], err = parseEntry(doc); err != nil {
@@ -101,16 +105,41 @@ func (s *Store) entriesPage(ctx context.Context, query firestore.Query) ([]store
 	if err != nil {
 		return nil, nil, c.explain(err)
 	}
+	var orphans []*firestore.DocumentRef
+	kept := page[:0]
 	for i, doc := range found { // in the order of records
+		e := page[i]
 		// Beside others, a document that is no record is no reason to fail.
-		if !doc.Exists() {
+		var st state
+		var err error
+		if doc.Exists() {
+			st, _, err = parse(doc)
+		}
+		switch {
+		case err != nil:
+		case doc.Exists() && st.live():
+			e.Expires = time.UnixMicro(st.expires)
+		case docs[i].ReadTime.Sub(e.Added) > stores.OrphanAge:
+			orphans = append(orphans, docs[i].Ref)
 			continue
 		}
-		if st, _, err := parse(doc); err == nil && st.live() {
-			page[i].Expires = time.UnixMicro(st.expires)
-		}
+		kept = append(kept, e)
 	}
-	return page, docs[len(docs)-1], nil
+	c.removeOrphans(orphans)
+	return kept, last, nil
+}
+
+// removeOrphans removes entries, as well as it can: who reads the list next does
+// it again.
+func (c *call) removeOrphans(entries []*firestore.DocumentRef) {
+	if len(entries) == 0 {
+		return
+	}
+	writes := c.client.Batch() // as in RemoveOwned
+	for _, doc := range entries {
+		writes.Delete(doc)
+	}
+	writes.Commit(c.ctx)
 }
 
 func parseEntry(doc *firestore.DocumentSnapshot) (e stores.Entry, err error) {
@@ -124,6 +153,7 @@ func parseEntry(doc *firestore.DocumentSnapshot) (e stores.Entry, err error) {
 	if len(id) != 1+revisionText.EncodedLen(len(e.Key)) {
 		return e, errors.New("its ID is not a session's")
 	}
+	e.Added = doc.CreateTime
 	_, err = revisionText.Decode(e.Key[:], []byte(id[1:]))
 	return e, err
 }

@@ -120,6 +120,41 @@ func TestPastEntriesCostNothing(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(stores.MinEpochAge), snap.Data()["expire"].(time.Time), time.Minute)
 }
 
+// An entry that has had no record for an hour leaves the list when it is read; a
+// younger one may be a login's that is under way, and one that has its record
+// stays.
+func TestOrphansLeave(t *testing.T) {
+	f := newFixture(t)
+	owner := newOwner()
+	live, ended := f.login(t, owner, 2), f.login(t, owner, 1)
+	foreign, replaced, young := newToken().ID.Key(), newToken().ID.Key(), newToken().ID.Key()
+	_, err := f.client.Collection("sessions").Doc("s" + ended[0].String()).Delete(t.Context())
+	require.NoError(t, err)
+	_, err = f.client.Collection("sessions").Doc("s"+foreign.String()).Set(t.Context(), map[string]any{"other": 1})
+	require.NoError(t, err)
+	e := stores.Entry{Data: []byte("sealed entry"), Deadline: time.Now().Add(100 * time.Hour)}
+	for _, e.Key = range []stores.Key{foreign, replaced, young} {
+		require.NoError(t, f.AddEntry(t.Context(), owner, e))
+	}
+	for _, key := range append([]stores.Key{ended[0], foreign, replaced}, live...) {
+		f.server.Backdate(f.entryDoc(owner, key).Path, 2*time.Hour)
+	}
+	f.server.Backdate(f.entryDoc(owner, young).Path, 59*time.Minute)
+	e.Key = replaced
+	require.NoError(t, f.AddEntry(t.Context(), owner, e), "which makes it no younger")
+
+	f.server.ResetCounts()
+	for _, counts := range []firestoretest.Counts{{Calls: 3, Reads: 12, Deletes: 2}, {Calls: 2, Reads: 8}} {
+		var left []stores.Key
+		for _, e := range f.list(t, owner) {
+			left = append(left, e.Key)
+		}
+		require.ElementsMatch(t, append([]stores.Key{foreign, young}, live...), left)
+		require.Equal(t, counts, f.server.Counts())
+		f.server.ResetCounts()
+	}
+}
+
 // Many entries may have the same deadline, also where one page ends.
 func TestPagesOfEntries(t *testing.T) {
 	f := newFixture(t, firestorestore.WithTimeout(time.Minute))

@@ -75,7 +75,8 @@ type options struct {
 // WithMaxSessions limits the store to n sessions, in place of
 // [DefaultMaxSessions]. A limit there must be: whoever can make a server begin
 // sessions could otherwise fill its memory. A session that changes its ID still
-// can when the store is full.
+// can when the store is full. The lists of owners have twice as many entries at
+// most; a login that finds no room there fails as a new session does.
 func WithMaxSessions(n int) Option {
 	return func(o *options) error {
 		// A shard counts with 32 bits.

@@ -32,7 +32,7 @@ func TestStore(t *testing.T) {
 func TestStoreFullOfExpired(t *testing.T) {
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) stores.Store {
-			const limit = 200
+			const limit = 400
 			store := newStore(t, memstore.WithMaxSessions(limit))
 			const life = 50 * time.Millisecond
 			for range limit {
@@ -114,7 +114,7 @@ func TestSaveDropsPayload(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const limit = 200
+		const limit = 400
 		store := newStore(t, memstore.WithMaxSessions(limit))
 		var live []stores.Token
 		for i := range limit {

@@ -28,18 +28,25 @@
 // ":owner" or ":epoch" behind:
 //
 //	:owner   hash; a field is the 24 bytes of a session's [stores.Key], its
-//	         value the deadline in Unix milliseconds, a space and the sealed entry
+//	         value the deadline in Unix milliseconds, when it was added in Unix
+//	         microseconds, and the sealed entry, with a space after each number
 //	:epoch   string; kept for 401 days after the last "log out everywhere"
 //
-// The list ends with its latest deadline. Entries whose deadline is past leave it
-// before that, some with every login and all when the list is read. Lists are
-// never searched for: nothing here uses SCAN or KEYS.
+// The list ends with its latest deadline. Entries leave it before that, when their
+// deadline is past, or when they have no record and are older than an hour: all
+// when the list is read, and some with every login. Lists are never searched for:
+// nothing here uses SCAN or KEYS.
 //
 //	                 commands       round trips
 //	AddEntry         1              1
 //	Entries          1 + n          1 + n/500, rounded up
 //	RemoveOwned      n + n/500      2 for each 500
 //	Epoch, NewEpoch  1              1
+//
+// What leaves the list when it is read takes a command and a round trip more for
+// every 500, and so does a login with a list of more than 16 entries, where one of
+// the eight that it looks at is older than an hour: up to nine commands and two
+// round trips.
 //
 // In a Cluster a round trip goes to all nodes that have some of the 500 records.
 // The time limit is for each of them, not for the whole list.

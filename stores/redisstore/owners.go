@@ -27,59 +27,81 @@ func (s *Store) ownerNames(owner stores.OwnerKey) (list, epoch string) {
 	return name + ":owner", name + ":epoch"
 }
 
-// addEntryScript takes the session's key, the deadline in Unix milliseconds and
-// the data. Of the others it looks at eight, wherever they are, and removes those
-// whose deadline is past: so of an owner who keeps logging in no more than about
-// an eighth can be past. The key lives until the latest deadline.
-var addEntryScript = newScript(nowAndEnds + `
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+// addEntryScript takes the session's key, the deadline in Unix milliseconds, the
+// data, and after how many microseconds an entry may be an orphan. Of the others
+// it looks at eight, wherever they are, removes those whose deadline is past, and
+// of a long list returns those that are old enough to be orphans. The key lives
+// until the latest deadline.
+var addEntryScript = newScript(clockAndParts + `
+local added, old = now, redis.call('HGET', KEYS[1], ARGV[1])
+if old then
+	local _, was = parts(old)
+	added = was
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', added) .. ' ' .. ARGV[3])
 if redis.call('PEXPIRETIME', KEYS[1]) < tonumber(ARGV[2]) then
 	redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 end
-local some = redis.call('HRANDFIELD', KEYS[1], 8, 'WITHVALUES')
+local some, orphans = redis.call('HRANDFIELD', KEYS[1], 8, 'WITHVALUES'), {}
+local long = redis.call('HLEN', KEYS[1]) > 16
 for i = 1, #some, 2 do
-	if ends(some[i + 1]) <= now then
+	local deadline, added = parts(some[i + 1])
+	if deadline * 1000 <= now then
 		redis.call('HDEL', KEYS[1], some[i])
+	elseif long and now - added > tonumber(ARGV[4]) then
+		orphans[#orphans + 1] = some[i]
 	end
 end
-return 'ok'
+return orphans
 `)
 
-// entriesScript returns the entries, and removes those whose deadline is past.
-// It is a script also because a Cluster client sends it to the primary: a
-// replica may not have an entry that was just written.
-var entriesScript = newScript(nowAndEnds + `
+// entriesScript takes after how many microseconds an entry may be an orphan. It
+// returns the entries, each with whether it is so old, and removes those whose
+// deadline is past. It is a script also because a Cluster client sends it to the
+// primary: a replica may not have an entry that was just written.
+var entriesScript = newScript(clockAndParts + `
 local all = redis.call('HGETALL', KEYS[1])
 local list = {}
 for i = 1, #all, 2 do
-	if ends(all[i + 1]) <= now then
+	local deadline, added = parts(all[i + 1])
+	if deadline * 1000 <= now then
 		redis.call('HDEL', KEYS[1], all[i])
 	else
 		list[#list + 1] = all[i]
 		list[#list + 1] = all[i + 1]
+		list[#list + 1] = now - added > tonumber(ARGV[1]) and 'old' or ''
 	end
 end
 return list
 `)
 
-const nowAndEnds = `
+// clockAndParts begins the scripts of the list. Times are in microseconds, and an
+// entry's deadline in milliseconds. What is not an entry never ends, so that the
+// reader sees it and says so.
+const clockAndParts = `
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function ends(entry)
-	return tonumber(string.match(entry, '^(-?%d+) ')) or math.huge
+local now = time[1] * 1000000 + time[2]
+local function parts(entry)
+	local deadline, added = string.match(entry, '^(-?%d+) (%d+) ')
+	return tonumber(deadline) or math.huge, tonumber(added) or now
 end
 `
 
-// expiresScript answers when a record ends, in Unix milliseconds, or less than
-// zero where there is none. Beside many records one that is none is no reason to
-// fail.
+// expiresScript answers when a record ends, in Unix milliseconds, less than zero
+// where the key is not a session's, and -2 where there is none. Beside many
+// records one that is none is no reason to fail.
 const expiresScript = `
 local mark = redis.pcall('GETRANGE', KEYS[1], 0, 15)
-if type(mark) ~= 'string' or mark == string.rep('\0', 16) then
+if type(mark) ~= 'string' then
+	return -1
+elseif mark == string.rep('\0', 16) then
 	return -2
 end
 return redis.call('PEXPIRETIME', KEYS[1])
 `
+
+// noRecord is expiresScript's answer where there is no record.
+const noRecord = -2
 
 // epochScript reads from the primary.
 var epochScript = newScript(`return redis.call('GET', KEYS[1])`)
@@ -93,30 +115,60 @@ redis.call('SET', KEYS[1], string.format('%d', count + 1) .. '.' .. ARGV[1], 'PX
 return 'ok'
 `)
 
-// AddEntry implements [stores.OwnerIndex]. It is one round trip.
+// AddEntry implements [stores.OwnerIndex]. It is one round trip. Of a list of more
+// than 16 entries it looks whether some old ones still have their records, which
+// takes up to two more.
 func (s *Store) AddEntry(ctx context.Context, owner stores.OwnerKey, e stores.Entry) error {
 	name, _ := s.ownerNames(owner)
-	return s.run(ctx, addEntryScript, name, string(e.Key[:]), e.Deadline.UnixMilli(), string(e.Data))
+	key, deadline, data := string(e.Key[:]), e.Deadline.UnixMilli(), string(e.Data)
+	old, err := call(ctx, s, func(ctx context.Context) ([]string, error) {
+		return addEntryScript.Run(ctx, s.client, []string{name}, key, deadline, data, stores.OrphanAge.Microseconds()).StringSlice()
+	})
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	var list []stores.Entry
+	for _, field := range old {
+		var e stores.Entry
+		if copy(e.Key[:], field); len(field) == len(e.Key) {
+			list = append(list, e)
+		}
+	}
+	// The entry is there. What fails now is made up for by the next login.
+	if ends, err := s.ends(ctx, list); err == nil {
+		s.removeOrphans(ctx, name, list, ends, func(int) bool { return true })
+	}
+	return nil
 }
 
-// Entries implements [stores.OwnerIndex]. It is one round trip for the list, and
-// one for every 500 entries in it.
+// Entries implements [stores.OwnerIndex]. It is one round trip for the list, one
+// for every 500 entries in it, and one for every 500 orphans in it.
 func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.Entry, error) {
 	name, _ := s.ownerNames(owner)
 	reply, err := call(ctx, s, func(ctx context.Context) ([]string, error) {
-		return entriesScript.Run(ctx, s.client, []string{name}).StringSlice()
+		return entriesScript.Run(ctx, s.client, []string{name}, stores.OrphanAge.Microseconds()).StringSlice()
 	})
 	if err != nil {
 		return nil, err
 	}
 	var list []stores.Entry
-	for pair := range slices.Chunk(reply, 2) {
-		e, ok := parseEntry(pair)
+	var old []bool
+	for triple := range slices.Chunk(reply, 3) {
+		e, ok := parseEntry(triple)
 		if !ok {
 			return nil, verdict(answerForeign, name)
 		}
-		list = append(list, e)
+		list, old = append(list, e), append(old, triple[2] != "")
 	}
+	ends, err := s.ends(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	return s.removeOrphans(ctx, name, list, ends, func(i int) bool { return old[i] }), nil
+}
+
+// ends returns what expiresScript says of each entry's record.
+func (s *Store) ends(ctx context.Context, list []stores.Entry) (ends []int64, err error) {
 	for batch := range slices.Chunk(list, ownerBatch) {
 		cmds, err := s.pipeline(ctx, func(ctx context.Context, p redis.Pipeliner) {
 			for _, e := range batch {
@@ -126,31 +178,56 @@ func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.En
 		if err != nil {
 			return nil, err
 		}
-		for i, cmd := range cmds {
-			ends, err := cmd.(*redis.Cmd).Int64()
+		for _, cmd := range cmds {
+			end, err := cmd.(*redis.Cmd).Int64()
 			if err != nil {
 				return nil, unexpected(cmd.(*redis.Cmd).Val())
 			}
-			if ends > 0 {
-				batch[i].Expires = time.UnixMilli(ends)
-			}
+			ends = append(ends, end)
 		}
 	}
-	return list, nil
+	return ends, nil
+}
+
+// removeOrphans returns the list without its orphans, with the expiry of each
+// record, and removes them, as well as it can: who reads the list next does it
+// again.
+func (s *Store) removeOrphans(ctx context.Context, name string, list []stores.Entry, ends []int64, old func(int) bool) (kept []stores.Entry) {
+	var orphans []string
+	for i, e := range list {
+		switch {
+		case ends[i] > 0:
+			e.Expires = time.UnixMilli(ends[i])
+		case ends[i] == noRecord && old(i):
+			orphans = append(orphans, string(e.Key[:]))
+			continue
+		}
+		kept = append(kept, e)
+	}
+	for batch := range slices.Chunk(orphans, ownerBatch) {
+		call(ctx, s, func(ctx context.Context) (int64, error) {
+			return s.client.HDel(ctx, name, batch...).Result()
+		})
+	}
+	return kept
 }
 
 // parseEntry reads a field of the list and its value: a session's key, and a
-// deadline in Unix milliseconds, a space and the data.
+// deadline in Unix milliseconds, when it was added in Unix microseconds, and the
+// data, with spaces between.
 func parseEntry(pair []string) (e stores.Entry, ok bool) {
-	if len(pair) != 2 || len(pair[0]) != len(e.Key) {
+	if len(pair) < 2 || len(pair[0]) != len(e.Key) {
 		return e, false
 	}
-	deadline, data, ok := strings.Cut(pair[1], " ")
+	deadline, rest, _ := strings.Cut(pair[1], " ")
+	added, data, ok := strings.Cut(rest, " ")
 	ms, err := strconv.ParseInt(deadline, 10, 64)
+	us, addedErr := strconv.ParseInt(added, 10, 64)
 	copy(e.Key[:], pair[0])
-	e.Data, e.Deadline = []byte(data), time.UnixMilli(ms)
-	// As AddEntry writes it: the scripts don't read every number that ParseInt does.
-	return e, ok && err == nil && strconv.FormatInt(ms, 10) == deadline
+	e.Data, e.Deadline, e.Added = []byte(data), time.UnixMilli(ms), time.UnixMicro(us)
+	// As AddEntry writes them: the scripts don't read every number that ParseInt does.
+	return e, ok && err == nil && addedErr == nil && us >= 0 &&
+		strconv.FormatInt(ms, 10) == deadline && strconv.FormatInt(us, 10) == added
 }
 
 // RemoveOwned implements [stores.OwnerIndex]. It is two round trips for every 500

@@ -6,6 +6,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -272,6 +275,65 @@ func TestOwnersLostReplies(t *testing.T) {
 	require.NoError(t, store.RemoveOwned(t.Context(), owner, keys[:2]...))
 	require.Len(t, list(t, store, owner), 1)
 	require.Equal(t, lost, proxy.Lost())
+}
+
+// backdate makes the entries of owner's list older, as the layout in the package
+// comment has it.
+func backdate(t testing.TB, client *redis.Client, owner stores.OwnerKey, by time.Duration, keys ...stores.Key) {
+	t.Helper()
+	for _, key := range keys {
+		value := client.HGet(t.Context(), listOf(owner), string(key[:])).Val()
+		parts := strings.SplitN(value, " ", 3)
+		require.Len(t, parts, 3)
+		added, err := strconv.ParseInt(parts[1], 10, 64)
+		require.NoError(t, err)
+		parts[1] = strconv.FormatInt(added-by.Microseconds(), 10)
+		require.NoError(t, client.HSet(t.Context(), listOf(owner), string(key[:]), strings.Join(parts, " ")).Err())
+	}
+}
+
+// An entry that has had no record for an hour leaves the list, when it is read or,
+// where nobody reads it, with the logins; a younger one may be a login's that is
+// under way, and one that has its record stays.
+func TestOrphansLeave(t *testing.T) {
+	client := redistest.Single(t).Client()
+	store := newStore(t, client)
+	size := func(owner stores.OwnerKey) int { return int(client.HLen(t.Context(), listOf(owner)).Val()) }
+	orphans := func(owner stores.OwnerKey, n int) (keys []stores.Key) {
+		for range n {
+			e := entry(newToken(), 100*time.Hour)
+			require.NoError(t, store.AddEntry(t.Context(), owner, e))
+			keys = append(keys, e.Key)
+		}
+		return keys
+	}
+
+	owner := newOwner()
+	live := login(t, store, owner, 3)
+	old, young := orphans(owner, 600), orphans(owner, 2)
+	require.NoError(t, client.Set(t.Context(), "bulla:"+young[0].String(), "not a session", 0).Err())
+	backdate(t, client, owner, 2*time.Hour, append(slices.Concat(old, live), young[0])...)
+	backdate(t, client, owner, 59*time.Minute, young[1])
+	var left []stores.Key
+	for _, e := range list(t, store, owner) {
+		left = append(left, e.Key)
+	}
+	require.ElementsMatch(t, append(live, young...), left)
+	require.Equal(t, 5, size(owner))
+
+	owner = newOwner()
+	live = login(t, store, owner, 10)
+	old = orphans(owner, 200)
+	backdate(t, client, owner, 2*time.Hour, append(old, live...)...)
+	orphans(owner, 600)
+	require.Less(t, size(owner), 10+600+100, "the old ones leave as others are added")
+	for _, e := range list(t, store, owner) {
+		if slices.Contains(live, e.Key) {
+			require.NotZero(t, e.Expires)
+			live = slices.DeleteFunc(live, func(k stores.Key) bool { return k == e.Key })
+		}
+	}
+	require.Empty(t, live, "an entry with a record was removed")
 }
 
 // The reply to NewEpoch is lost; before the second attempt another one has ended

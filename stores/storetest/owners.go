@@ -43,6 +43,24 @@ var ownerChecks = []check{
 		o.lists(8, "after AddEntry of the same Key under another owner", owner, e)
 		o.lists(8, "the other owner", other, f)
 	})},
+	{"rule 8 order", owned(func(o *ownerSubject) {
+		owner, list := newOwner(), []stores.Entry{o.entry("one"), o.entry("two"), o.entry("three")}
+		o.add(owner, list...)
+		before := o.added(owner)
+		for i := range list[1:] {
+			if !before[list[i].Key].Before(before[list[i+1].Key]) {
+				o.Errorf("rule 8: entry %d was Added at %v and entry %d, which came later, at %v", i+1, before[list[i].Key], i+2, before[list[i+1].Key])
+			}
+		}
+		list[0].Data = []byte("replaced")
+		o.add(owner, list[0])
+		o.lists(8, "after the first entry was replaced", owner, list...)
+		for key, added := range o.added(owner) {
+			if !added.Equal(before[key]) {
+				o.Errorf("rule 8: after the first entry was replaced an entry's Added is %v, want %v", added, before[key])
+			}
+		}
+	})},
 	{"rule 8 slices are the caller's", owned(func(o *ownerSubject) {
 		owner, e := newOwner(), o.entry("the caller's data")
 		given := e
@@ -103,6 +121,29 @@ var ownerChecks = []check{
 		}
 		e.Expires = time.Time{}
 		o.lists(9, "after Delete", other, e)
+	})},
+	{"rule 9 orphans", owned(func(o *ownerSubject) {
+		if !o.cfg.Synctest {
+			return // nobody waits for an hour
+		}
+		owner, tok, ends := newOwner(), o.token(), o.token()
+		orphan, e, f := o.entry("orphan"), o.entryOf(tok, "live"), o.entryOf(ends, "has ended")
+		for _, e := range []*stores.Entry{&orphan, &e, &f} {
+			e.Deadline = e.Deadline.Add(4 * stores.OrphanAge)
+		}
+		o.add(owner, orphan, e, f)
+		rec := o.record("data", "")
+		rec.Expires = time.Now().Add(3 * stores.OrphanAge).Truncate(time.Millisecond)
+		o.saveRecord(tok, rec)
+		e.Expires = rec.Expires
+		o.expire(ends)
+		young := o.entry("young")
+		young.Deadline = orphan.Deadline
+		o.cfg.Advance(stores.OrphanAge / 2)
+		o.add(owner, young)
+		o.lists(9, "before an entry without a record is too old", owner, orphan, e, f, young)
+		o.cfg.Advance(stores.OrphanAge/2 + time.Second)
+		o.lists(9, "after two entries without records are too old", owner, e, young)
 	})},
 	{"rule 10 remove", owned(func(o *ownerSubject) {
 		owner, other := newOwner(), newOwner()
@@ -340,6 +381,20 @@ func (o *ownerSubject) add(owner stores.OwnerKey, list ...stores.Entry) {
 			o.Fatalf("rule 8: AddEntry: %v", err)
 		}
 	}
+}
+
+// added returns when owner's entries were added.
+func (o *ownerSubject) added(owner stores.OwnerKey) map[stores.Key]time.Time {
+	o.Helper()
+	list, err := o.index.Entries(o.ctx, owner)
+	if err != nil {
+		o.Fatalf("rule 9: Entries: %v", err)
+	}
+	times := make(map[stores.Key]time.Time)
+	for _, e := range list {
+		times[e.Key] = e.Added
+	}
+	return times
 }
 
 func (o *ownerSubject) remove(owner stores.OwnerKey, keys ...stores.Key) {

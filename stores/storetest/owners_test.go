@@ -179,6 +179,56 @@ func TestOwnerFaults(t *testing.T) {
 				return m.AddEntry(c, k, e)
 			}
 		}, "rule 9 past deadlines", "rule 8 replace"),
+		index("a replaced entry goes to the end", func(m *memstore.Store, f *funcs) {
+			f.add = func(c ctx, k owner, e entry) error {
+				return errors.Join(m.RemoveOwned(c, k, e.Key), m.AddEntry(c, k, e))
+			}
+		}, "rule 8 order"),
+		index("no order", each(func(e *entry) { e.Added = time.Time{} }), "rule 8 order"),
+		index("orphans stay", func(m *memstore.Store, f *funcs) {
+			var mu sync.Mutex
+			kept := make(map[owner]map[stores.Key]entry)
+			f.add = func(c ctx, k owner, e entry) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if kept[k] == nil {
+					kept[k] = make(map[stores.Key]entry)
+				}
+				kept[k][e.Key] = e
+				return m.AddEntry(c, k, e)
+			}
+			f.remove = func(c ctx, k owner, keys ...stores.Key) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, key := range keys {
+					delete(kept[k], key)
+				}
+				return m.RemoveOwned(c, k, keys...)
+			}
+			f.entries = func(c ctx, k owner) ([]entry, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				list, err := m.Entries(c, k)
+				for key, e := range kept[k] {
+					if e.Deadline.After(time.Now()) && find(m, c, k, key) == nil {
+						list = append(list, e)
+					}
+				}
+				return list, err
+			}
+		}, "rule 9 orphans"),
+		index("every old entry goes", func(m *memstore.Store, f *funcs) {
+			f.entries = func(c ctx, k owner) ([]entry, error) {
+				all, err := m.Entries(c, k)
+				var list []entry
+				for _, e := range all {
+					if time.Since(e.Added) <= stores.OrphanAge {
+						list = append(list, e)
+					}
+				}
+				return list, err
+			}
+		}, "rule 9 orphans"),
 		index("no expiry of records", each(func(e *entry) { e.Expires = time.Time{} }), "rule 9 records' expiry"),
 		index("every entry is live", each(func(e *entry) { e.Expires = e.Deadline }), "rule 9 records' expiry", "rule 8 add"),
 		index("the record's first expiry", func(m *memstore.Store, f *funcs) {
