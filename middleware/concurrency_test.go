@@ -76,15 +76,10 @@ func TestLogoutDuringSlowRequests(t *testing.T) {
 	wg.Wait()
 	close(answers)
 
-	removals := 0
 	for a := range answers {
 		require.Equal(t, http.StatusOK, a.StatusCode, "the answer stands")
-		for _, line := range a.ours() {
-			require.Contains(t, line, "Max-Age=0", "a slow request set a cookie")
-			removals++
-		}
+		require.Empty(t, a.ours(), "a slow request touched the cookie")
 	}
-	require.Equal(t, slow/4, removals, "only who logs out removes the cookie")
 	require.Equal(t, 1, mem.mem.Len(), "the login meanwhile, and nothing else")
 	require.Equal(t, "0", ask(mw.Handler(peek), "/", cookie).body)
 	ask(mw.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

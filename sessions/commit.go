@@ -67,7 +67,9 @@ func (j *job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 // on it. It does not stop when ctx is cancelled, but after the commit timeout.
 //
 // [ErrEnded] means that the session was ended elsewhere: nothing was written and
-// the client's token must stay as it is, since it may be a newer login's.
+// the client's token must stay as it is, since it may be a newer login's. After a
+// Destroy it can also mean that another request has changed the session's ID, and
+// that it lives on under the new one; a session with an owner is found and ended.
 // [ErrTooLate] means that changes after the response began needed a new token,
 // and were discarded.
 //
@@ -303,20 +305,35 @@ func (m *Manager) write(ctx context.Context, j *job, t task) (*held, error) {
 // happens to the session that may begin after.
 func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (Change, error) {
 	var change Change
-	for _, h := range j.ended {
-		if err := m.destroy(ctx, h); err != nil {
+	var elsewhere error
+	for i, h := range j.ended {
+		err := m.destroy(ctx, h)
+		switch {
+		case err == nil:
+			change.Action = Remove
+		case errors.Is(err, ErrEnded):
+			elsewhere = err
+		default:
+			s.mu.Lock()
+			s.ended[i] = h.perhapsEnded()
+			s.mu.Unlock()
 			if err = m.overdue(ctx, err); t != taskNone { // it was to begin after the end
 				err = s.drop(j, err, false)
 			}
 			return change, err
 		}
-		change.Action = Remove
+	}
+	// One of several is this request's own session of a moment ago.
+	if elsewhere != nil && change.Action == Keep {
+		m.emit(ctx, evEnded, j.ended[0].id(), time.Time{}, Event{})
+	} else {
+		elsewhere = nil
 	}
 	s.mu.Lock()
 	s.ended = s.ended[len(j.ended):]
 	s.mu.Unlock()
 	if t == taskNone {
-		return change, nil
+		return change, elsewhere
 	}
 
 	h, err := m.write(ctx, j, t)
@@ -400,7 +417,10 @@ func (s *Session) settle(j *job, h *held) error {
 func (m *Manager) destroy(ctx context.Context, h *held) error {
 	started := m.clock()
 	if !h.clientHeld() {
-		if err := m.remove(ctx, h.token, h.meta); err != nil {
+		switch err := m.endSession(ctx, h); {
+		case errors.Is(err, ErrEnded):
+			return err
+		case err != nil:
 			m.emit(ctx, evStoreError, h.token.ID, started, Event{Err: err})
 			return err
 		}

@@ -1,24 +1,42 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/stores"
 )
 
-// inFlight is how long a session without a record may be one whose login is on
-// its way; longer than any commit takes.
-const inFlight = time.Minute
+// replacesName is the name of the value in an entry that says which key the
+// session had before its ID was changed.
+const replacesName = "replaces"
 
-// entry is an entry that is opened.
+// entry is an entry that is opened. Where the session has no record, and no login
+// can be under way, nobody asks what it says, and it is not.
 type entry struct {
 	stores.Entry
 	env serialize.Envelope
+}
+
+func (e entry) live() bool { return !e.Expires.IsZero() }
+
+// underWay tells whether an entry without a record may be that of a login which is
+// about to write it.
+func (m *Manager) underWay(e entry) bool {
+	// Longer than any commit takes.
+	return !e.live() && time.Since(e.Added) < max(time.Minute, 2*m.timeout)
+}
+
+// replaces returns the key that the session had before, or the zero Key.
+func (e entry) replaces() (k stores.Key) {
+	data, _ := e.env.Values.Get(replacesName)
+	copy(k[:], data)
+	return k
 }
 
 // entries returns what is filed under any of user's hashes. The content of an
@@ -37,6 +55,10 @@ func (m *Manager) entries(ctx context.Context, user string) ([]entry, error) {
 			}
 			seen[e.Key] = true
 			x := entry{Entry: e}
+			if !x.live() && !m.underWay(x) {
+				list = append(list, x)
+				continue
+			}
 			if x.env, err = m.openEntry(h, e.Data); err != nil {
 				// Its key was taken out of the ring. The session must still
 				// be seen and ended, and must not keep its owner out.
@@ -64,16 +86,24 @@ func (m *Manager) openEntry(h stores.OwnerKey, data []byte) (env serialize.Envel
 }
 
 // file writes the entry of a session that is about to be written under key, with
-// the time of its login.
-func (m *Manager) file(ctx context.Context, key stores.Key, meta serialize.Metadata, login time.Time) error {
+// the time of its login, and the key that it replaces or none.
+func (m *Manager) file(ctx context.Context, key, replaces stores.Key, meta serialize.Metadata, login time.Time) error {
 	w, ok := parseOwnership(meta.Owner)
 	if !ok || m.owners == nil {
 		return nil
 	}
 	h := m.owners.first(w.user)
-	data, err := serialize.Join(nil, serialize.Envelope{Metadata: serialize.Metadata{
+	env := serialize.Envelope{Metadata: serialize.Metadata{
 		Created: meta.Created, Deadline: meta.Deadline, Label: meta.Label, Sealed: login,
-	}})
+	}}
+	var err error
+	if replaces != (stores.Key{}) {
+		env.Values, err = env.Values.With(replacesName, replaces[:])
+	}
+	var data []byte
+	if err == nil {
+		data, err = serialize.Join(nil, env)
+	}
 	if err == nil && m.encryptor != nil {
 		data, err = m.encryptor.Encrypt(nil, data, m.owners.labelBinding(h))
 	}
@@ -83,19 +113,14 @@ func (m *Manager) file(ctx context.Context, key stores.Key, meta serialize.Metad
 	return m.owners.index.AddEntry(ctx, h, stores.Entry{Key: key, Data: data, Deadline: meta.Deadline})
 }
 
-// unfile removes the record of an owned session and its entries. It tells
-// whether the session had an owner.
-func (m *Manager) unfile(ctx context.Context, key stores.Key, meta serialize.Metadata) (bool, error) {
-	w, ok := parseOwnership(meta.Owner)
-	if !ok || m.owners == nil {
-		return false, nil
-	}
-	for _, h := range m.owners.hashes(w.user) {
-		if err := m.owners.index.RemoveOwned(ctx, h, key); err != nil {
-			return true, err
+// unfile removes sessions of user: their records, and then their entries.
+func (m *Manager) unfile(ctx context.Context, user string, keys ...stores.Key) error {
+	for _, h := range m.owners.hashes(user) {
+		if err := m.owners.index.RemoveOwned(ctx, h, keys...); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // confirmEpoch tells whether all of the owner's sessions were ended since this one's
@@ -112,40 +137,57 @@ func (m *Manager) confirmEpoch(ctx context.Context, meta serialize.Metadata) err
 	return err
 }
 
-// limit keeps the number of an owner's sessions within the limit, when a login
-// has filed key. old is the session that the login replaces.
-func (m *Manager) limit(ctx context.Context, key, old stores.Key, meta serialize.Metadata) error {
-	w, ok := parseOwnership(meta.Owner)
-	if !ok || m.owners == nil || m.owners.most == 0 {
-		return nil
+// listed is one session of a list. It has more than one entry while its ID is
+// being changed; the first is the latest.
+type listed []entry
+
+// bySession returns the sessions that have a record, the latest first. What was
+// added later is later; the keys decide between entries of the same moment, so
+// that all who look find the same order.
+func bySession(entries []entry) []listed {
+	live := make(map[stores.Key]entry)
+	for _, e := range entries {
+		if e.live() {
+			live[e.Key] = e
+		}
 	}
-	entries, err := m.entries(ctx, w.user)
-	if err != nil {
-		return err
+	sessions := make(map[stores.Key]listed)
+	for _, e := range live {
+		first := firstKey(live, e)
+		sessions[first] = append(sessions[first], e)
 	}
-	replaces := false
-	entries = slices.DeleteFunc(entries, func(e entry) bool {
-		dead := e.Expires.IsZero() && time.Since(e.env.Sealed) > inFlight
-		replaces = replaces || e.Key == old
-		return dead || e.Key == key || e.Key == old
-	})
-	over := len(entries) + 1 - m.owners.most
-	if over <= 0 || replaces && !m.owners.evict { // the limit was lowered: no session more than there were
-		return nil
+	var list []listed
+	for _, s := range sessions {
+		slices.SortFunc(s, later)
+		list = append(list, s)
 	}
-	if !m.owners.evict {
-		return fmt.Errorf("%w: %d are allowed", ErrTooManySessions, m.owners.most)
+	slices.SortFunc(list, func(a, b listed) int { return later(a[0], b[0]) })
+	return list
+}
+
+// firstKey follows an entry to the key that its session had first, as far as live
+// tells.
+func firstKey(live map[stores.Key]entry, e entry) stores.Key {
+	for range len(live) { // an entry that is not sealed may say anything
+		replaces := e.replaces()
+		if replaces == (stores.Key{}) {
+			break
+		}
+		before, ok := live[replaces]
+		if !ok {
+			return replaces
+		}
+		e = before
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return a.env.Sealed.Compare(b.env.Sealed) })
-	var keys []stores.Key
-	for _, e := range entries[:over] {
-		keys = append(keys, e.Key)
-	}
-	_, err = m.revoke(ctx, w.user, func(k stores.Key) bool { return slices.Contains(keys, k) })
-	if errors.Is(err, stores.ErrNotFound) { // they ended meanwhile
-		err = nil
-	}
-	return err
+	return e.Key
+}
+
+func later(a, b entry) int {
+	return cmp.Or(b.Added.Compare(a.Added), slices.Compare(b.Key[:], a.Key[:]))
+}
+
+func (s listed) has(key stores.Key) bool {
+	return slices.ContainsFunc(s, func(e entry) bool { return e.Key == key })
 }
 
 // owned tells whether a session has an owner whose list it is on.
@@ -155,16 +197,15 @@ func (m *Manager) owned(meta serialize.Metadata) bool {
 }
 
 // misfiled tells whether the entry of a session is under a retired key of the
-// owners.
+// owners. Every load asks it.
 func (m *Manager) misfiled(meta serialize.Metadata) bool {
-	w, ok := parseOwnership(meta.Owner)
-	return ok && m.owners != nil && w.filed != m.owners.first(w.user).String()[:filedSize]
+	return m.owners != nil && meta.Owner != "" && !strings.HasPrefix(meta.Owner, m.owners.filed)
 }
 
 // refile brings the entry of a session that is saved again up to date: its label,
 // and the keys under which it is filed and sealed. It returns the edits with what
-// the record must say of it. It is [ErrEnded] where the owner's sessions were ended
-// since the login.
+// the record must say of it. Where the owner's sessions were ended since the login,
+// it ends this one too.
 func (m *Manager) refile(ctx context.Context, h *held, edits []edit) ([]edit, error) {
 	meta := edited(h.meta, edits)
 	if !m.owned(meta) || !h.refile && meta.Label == h.meta.Label {
@@ -177,7 +218,7 @@ func (m *Manager) refile(ctx context.Context, h *held, edits []edit) ([]edit, er
 			return nil, err
 		}
 		if !w.begun(now) {
-			return nil, ErrEnded
+			return nil, m.finish(ctx, h)
 		}
 		edits = append(slices.Clip(edits), func(meta *serialize.Metadata) { meta.Owner = now.String() })
 	}
@@ -185,11 +226,11 @@ func (m *Manager) refile(ctx context.Context, h *held, edits []edit) ([]edit, er
 	if err != nil {
 		return nil, err
 	}
-	key, login := h.token.ID.Key(), meta.Created
+	key, login, replaces := h.token.ID.Key(), meta.Created, stores.Key{}
 	for _, e := range entries {
 		if e.Key == key && !e.env.Sealed.IsZero() {
-			login = e.env.Sealed
+			login, replaces = e.env.Sealed, e.replaces()
 		}
 	}
-	return edits, m.file(ctx, key, meta, login)
+	return edits, m.file(ctx, key, replaces, meta, login)
 }

@@ -18,6 +18,9 @@ const maxLabelSize = 255
 // not survive that. Call it before the login's values are set, and set none where
 // it fails: what the session holds when the response begins is committed.
 //
+// A session that was another user's forgets what that one proved ([Session.Authenticated])
+// and its label: call Authenticated and SetLabel afterwards.
+//
 // The userID is sealed into the record; the index knows only a keyed hash of it. An
 // empty one is [ErrInvalid].
 func (s *Session) SetOwner(ctx context.Context, userID string) error {
@@ -38,7 +41,12 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 	if err := s.Regenerate(); err != nil {
 		return err
 	}
-	return s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
+	return s.edit(func(meta *serialize.Metadata) {
+		if before, ok := parseOwnership(meta.Owner); ok && before.user != userID {
+			meta.Authenticated, meta.Label = time.Time{}, ""
+		}
+		meta.Owner = w.String()
+	})
 }
 
 // Owner returns the ID of the session's owner, or "".

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -20,7 +21,8 @@ const labelDomain = "bulla entry of an owner"
 // is the order of writes and the owner's epoch:
 //
 //   - An entry is written before its record and removed after it, so no live
-//     session is missing from the list.
+//     session is missing from the list. While a session's ID changes it has two,
+//     and the newer one names the key that it replaces.
 //   - An owner's epoch changes before the list is read to end what is on it. A
 //     login remembers the epoch in which it began, and so does its record. When
 //     it has written entry and record it asks for the epoch again: if that has
@@ -31,6 +33,7 @@ type owners struct {
 	mac   *encrypt.MAC
 	label []byte // binding prefix
 	scope []byte // of the hash: the application
+	filed string // what the ownership of a session begins with that is filed under the first key
 	most  int    // sessions of one owner; 0: any number
 	evict bool   // end the oldest instead of refusing the new one
 }
@@ -53,12 +56,16 @@ func newOwners(store stores.Store, c Config) (*owners, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: WithOwners: %w", ErrConfig, err)
 	}
-	return &owners{
+	o := &owners{
 		index: index, mac: mac,
 		label: bindingPrefix(labelDomain, c.Audience, c.Name),
 		scope: append(binary.AppendUvarint(nil, uint64(len(c.Audience))), c.Audience...),
 		most:  c.MaxSessionsPerOwner, evict: c.EndOldest,
-	}, nil
+	}
+	// Of the key alone: a hash of every owner would have to be computed anew at
+	// every load. No owner has the empty name.
+	o.filed = o.first("").String()[:filedSize] + "\x00"
+	return o, nil
 }
 
 func (o *owners) message(user string) []byte { return append(slices.Clone(o.scope), user...) }
@@ -78,11 +85,11 @@ func (o *owners) hashes(user string) []stores.OwnerKey {
 	return all
 }
 
-// ownership is what a record says of its owner: who it is, under which hash it
-// is filed, and the epochs that its login knew.
+// ownership is what a record says of its owner: who it is, under which of the
+// owners' keys it is filed, and the epochs that its login knew.
 type ownership struct {
 	user   string
-	filed  string   // the beginning of the hash
+	filed  string   // the beginning of the hash of nobody, which tells the keys apart
 	epochs []string // each hash's that had one
 }
 
@@ -106,7 +113,7 @@ func (o ownership) String() string {
 // current returns user's ownership as of now.
 func (o *owners) current(ctx context.Context, user string) (ownership, error) {
 	hashes := o.hashes(user)
-	w := ownership{user: user, filed: hashes[0].String()[:filedSize]}
+	w := ownership{user: user, filed: strings.TrimSuffix(o.filed, "\x00")}
 	for _, h := range hashes {
 		epoch, err := o.index.Epoch(ctx, h)
 		if err != nil {
@@ -127,4 +134,11 @@ func (w ownership) begun(now ownership) bool {
 		}
 	}
 	return true
+}
+
+// sameOwner tells whether two records are sessions of one owner.
+func sameOwner(a, b serialize.Metadata) bool {
+	x, ok := parseOwnership(a.Owner)
+	y, _ := parseOwnership(b.Owner)
+	return ok && x.user == y.user
 }

@@ -58,29 +58,68 @@ func (m *Manager) Sessions(ctx context.Context, userID string) ([]OwnedSession, 
 	return list, nil
 }
 
-// Revoke ends one of userID's sessions. A handle that is not one of theirs is
-// [stores.ErrNotFound]: nobody can end another's session.
+// Revoke ends one of userID's sessions, also where its ID is changed meanwhile. A
+// handle that is not one of theirs is [stores.ErrNotFound]: nobody can end
+// another's session.
 func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) error {
-	_, err := m.revoke(ctx, userID, func(k stores.Key) bool { return k.String() == string(handle) })
+	if m.owners == nil {
+		return errNoOwners
+	}
+	ended, err := m.endListed(ctx, userID, string(handle))
+	if err == nil && !ended {
+		err = fmt.Errorf("%w among the owner's", stores.ErrNotFound)
+	}
 	return err
+}
+
+// endListed ends the session of user that has, or lately had, the key of that text,
+// and tells whether there was one. Its ID may change while the list is read or
+// before the record is removed; but the new record is listed before the old one
+// goes, so it is on the next list.
+func (m *Manager) endListed(ctx context.Context, user, key string) (ended bool, err error) {
+	known := map[string]bool{key: true}
+	for again := true; ; {
+		entries, err := m.entries(ctx, user)
+		if err != nil {
+			return ended, err
+		}
+		var keys []entry
+		moved := false
+		for _, e := range entries {
+			moved = moved || !e.live() && known[e.Key.String()]
+		}
+		for _, s := range bySession(entries) {
+			if slices.ContainsFunc(s, func(e entry) bool { return known[e.Key.String()] || known[e.replaces().String()] }) {
+				keys = append(keys, s...)
+			}
+		}
+		if len(keys) == 0 && !(moved && again) {
+			return ended, nil
+		}
+		if err := m.endEntries(ctx, user, keys); err != nil {
+			return ended, err
+		}
+		for _, e := range keys {
+			known[e.Key.String()] = true
+		}
+		again, ended = len(keys) > 0, ended || len(keys) > 0
+	}
 }
 
 // RevokeAll ends all of userID's sessions, logins that are under way among them,
 // and returns how many it found. Sessions end at their next request; with a
-// cookie cache, within its time.
+// cookie cache, within its time. Where it fails, call it again; what it left
+// ends when it is to change its ID.
 func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 	if err := m.newEpoch(ctx, userID); err != nil {
 		return 0, err
 	}
-	n, err := m.revoke(ctx, userID, func(stores.Key) bool { return true })
-	if errors.Is(err, stores.ErrNotFound) {
-		return 0, nil
-	}
-	return n, err
+	return m.endAllBut(ctx, userID, stores.Key{})
 }
 
 // RevokeOthers is RevokeAll for all sessions of s's owner but s itself. It also
-// changes s, which must be committed: the middleware does that.
+// changes s, which must be committed: the middleware does that. A request that
+// changes the ID of s at the same moment may end it.
 func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	user := s.Owner()
 	if user == "" {
@@ -94,21 +133,20 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 		return 0, err
 	}
 	// Also where the rest fails: the epoch is another already, and a session that
-	// does not know it could never change its ID.
+	// does not know it can't change its ID.
 	late := s.edit(func(meta *serialize.Metadata) { meta.Owner = w.String() })
 	s.mu.Lock()
 	own := s.held.id().Key()
 	s.mu.Unlock()
-	n, err := m.revoke(ctx, user, func(k stores.Key) bool { return k != own })
-	if errors.Is(err, stores.ErrNotFound) { // it is the only one
-		err = nil
-	}
+	n, err := m.endAllBut(ctx, user, own)
 	return n, cmp.Or(err, late)
 }
 
+var errNoOwners = fmt.Errorf("%w: ending a user's sessions needs WithOwners", ErrConfig)
+
 func (m *Manager) newEpoch(ctx context.Context, user string) error {
 	if m.owners == nil {
-		return fmt.Errorf("%w: ending a user's sessions needs WithOwners", ErrConfig)
+		return errNoOwners
 	}
 	for _, h := range m.owners.hashes(user) {
 		if err := m.owners.index.NewEpoch(ctx, h); err != nil {
@@ -118,37 +156,66 @@ func (m *Manager) newEpoch(ctx context.Context, user string) error {
 	return nil
 }
 
-// revoke ends the sessions of user that match.
-func (m *Manager) revoke(ctx context.Context, user string, match func(stores.Key) bool) (int, error) {
-	if m.owners == nil {
-		return 0, fmt.Errorf("%w: ending a user's sessions needs WithOwners", ErrConfig)
+// endAllBut ends what is on the list of user, and returns how many sessions that
+// were. It takes entries without a record too: whoever is about to write one finds
+// the new epoch.
+func (m *Manager) endAllBut(ctx context.Context, user string, own stores.Key) (n int, err error) {
+	entries, err := m.entries(ctx, user)
+	if err != nil {
+		return 0, err
 	}
-	n := 0
-	for _, h := range m.owners.hashes(user) {
-		entries, err := m.owners.index.Entries(ctx, h)
-		if err != nil {
-			return n, err
-		}
-		var keys []stores.Key
-		for _, e := range entries {
-			if match(e.Key) {
-				keys = append(keys, e.Key)
-			}
-		}
-		if len(keys) == 0 {
-			continue
-		}
-		started := m.clock()
-		if err := m.owners.index.RemoveOwned(ctx, h, keys...); err != nil {
-			return n, err
-		}
-		n += len(keys)
-		for _, k := range keys {
-			m.emit(ctx, evDestroyed, stores.ID{}, started, Event{Key: k})
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return e.Key == own })
+	for _, e := range entries {
+		if e.live() {
+			n++
 		}
 	}
-	if n == 0 {
-		return 0, fmt.Errorf("%w among the owner's", stores.ErrNotFound)
+	if err := m.endEntries(ctx, user, entries); err != nil {
+		return 0, err
 	}
 	return n, nil
+}
+
+// stayTime is how long a session may not know of an epoch that has begun: its
+// request has called RevokeOthers, and is about to commit.
+const stayTime = time.Second
+
+// finish is for a session that is there although all of its owner's were to be
+// ended since it began. Either the request that keeps it by RevokeOthers has not
+// committed yet, which is [stores.ErrConflict] when it has. Or whoever was to end it
+// broke off, and it is ended here: [ErrEnded].
+func (m *Manager) finish(ctx context.Context, base *held) error {
+	started := m.clock()
+	until := time.Now().Add(stayTime)
+	for wait := time.Millisecond; ; wait = min(2*wait, 64*time.Millisecond) {
+		h, err := m.loadRecord(ctx, base.token)
+		if _, rejected := errors.AsType[*RejectedError](err); rejected {
+			return ErrEnded
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.confirmEpoch(ctx, h.meta); !errors.Is(err, ErrEnded) {
+			return cmp.Or(err, stores.ErrConflict)
+		}
+		if !time.Now().Before(until) {
+			switch err := m.end(ctx, h.token, h.rev, h.meta); {
+			case err == nil:
+				m.forget(ctx, h)
+				m.emit(ctx, evDestroyed, h.token.ID, started, Event{})
+				return ErrEnded
+			case errors.Is(err, stores.ErrNotFound):
+				return ErrEnded
+			case !errors.Is(err, stores.ErrConflict):
+				return err
+			}
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ErrBusy
+		}
+	}
 }

@@ -53,6 +53,7 @@ type held struct {
 	values  serialize.Values
 	stale   bool // to be saved again: retired key, or another configuration
 	refile  bool // its entry in the list of its owner is under a retired key
+	perhaps bool // a commit has perhaps ended it already
 
 	// bound has opened the record, so that a request that reads and writes
 	// derives its key once; nil where there was no need. It ends with the
@@ -92,6 +93,13 @@ func (h *held) vals() serialize.Values {
 // clientHeld tells whether the record is in the client's token: a record on a
 // server always has a revision.
 func (h *held) clientHeld() bool { return h.rev == "" }
+
+// perhapsEnded returns h as it is after a commit that was to end it and failed.
+func (h *held) perhapsEnded() *held {
+	unsure := *h
+	unsure.perhaps = true
+	return &unsure
+}
 
 // begin gives a new session the time of its creation. It needs s.mu.
 func (s *Session) begin() {
@@ -167,7 +175,8 @@ func (s *Session) Regenerate() error {
 
 // Destroy ends the session, as a logout does: at commit the store's record and
 // the client's cookie go. Values that are set afterwards begin a new session
-// under a new ID.
+// under a new ID. Where another request changes the session's ID meanwhile, see
+// [Manager.Commit].
 //
 // A session that only the cookie holds can't be ended on a server: whoever kept
 // a copy of the cookie can use it until its deadline.

@@ -103,33 +103,26 @@ func (m *Manager) failed(ctx context.Context, id stores.ID, started time.Time, e
 	return err
 }
 
-// login files an owned session that is about to be written under id, and keeps
-// within the limit of its owner's sessions. old is the ID that it replaces.
-func (m *Manager) login(ctx context.Context, id, old stores.ID, meta serialize.Metadata) error {
-	if m.owners == nil || meta.Owner == "" {
-		return nil
-	}
-	err := m.file(ctx, id.Key(), meta, now())
-	if err == nil {
-		err = m.limit(ctx, id.Key(), old.Key(), meta)
-	}
-	return err
-}
-
 func (m *Manager) create(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	base := &held{meta: serialize.Metadata{Created: j.began, Deadline: m.expiry.deadline(j.began)}}
 	meta := edited(base.meta, j.edits)
-	tok := stores.Token{ID: j.id}
+	tok, rev := stores.Token{ID: j.id}, stores.Revision("")
+	key := j.id.Key()
 	var h *held
-	err := m.login(ctx, j.id, stores.ID{}, meta)
+	err := m.file(ctx, key, stores.Key{}, meta, now())
 	if err == nil {
-		h, err = m.put(ctx, base, tok, "", j.values, j.edits)
+		err = m.refuse(ctx, key, base.meta, meta)
 	}
-	rev := stores.Revision("")
+	if err == nil {
+		h, err = m.put(ctx, base, tok, rev, j.values, j.edits)
+	}
 	if err == nil {
 		tok, rev = h.token, h.rev
 		err = m.confirmEpoch(ctx, meta)
+	}
+	if err == nil {
+		err = m.endOldest(ctx, key, meta)
 	}
 	if err != nil {
 		m.cleanup(ctx, tok, rev, meta)
@@ -148,11 +141,6 @@ func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 	for {
 		var h *held
 		edits, err := m.refile(ctx, base, j.edits)
-		if errors.Is(err, ErrEnded) {
-			// All of the owner's sessions were to be ended. If this one still
-			// is there the save will tell.
-			edits, err = j.edits, nil
-		}
 		if err == nil {
 			h, err = m.put(ctx, base, base.token, base.rev, vals, edits)
 		}
@@ -160,7 +148,7 @@ func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 		case err == nil:
 			m.emit(ctx, evSaved, id, started, Event{Attempts: retry.attempts + 1})
 			return h, nil
-		case errors.Is(err, stores.ErrNotFound):
+		case errors.Is(err, stores.ErrNotFound), errors.Is(err, ErrEnded):
 			return h, ErrEnded
 		case !errors.Is(err, stores.ErrConflict):
 			return h, m.failed(ctx, id, started, err)
@@ -182,61 +170,113 @@ func (m *Manager) save(ctx context.Context, j *job) (*held, error) {
 func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 	started := m.clock()
 	base, vals := j.held, j.values
-	meta := edited(base.meta, j.edits)
-	tok, rev := stores.Token{ID: j.id}, stores.Revision("")
-	fail := func(err error) (*held, error) {
+	tok, rev, login := stores.Token{ID: j.id}, stores.Revision(""), now()
+	retry := m.retry(base.token.ID)
+	defer func() { retry.leave() }()
+	for {
+		meta := edited(base.meta, j.edits)
+		h, err := m.renamed(ctx, base, tok, rev, login, vals, j.edits)
+		if h != nil {
+			tok, rev = h.token, h.rev
+		}
+		if err == nil && !base.clientHeld() {
+			err = m.end(ctx, base.token, base.rev, base.meta)
+		}
+		if err == nil {
+			m.forget(ctx, base)
+			m.emit(ctx, evRegenerated, j.id, started, Event{Attempts: retry.attempts + 1})
+			return h, nil
+		}
+		if errors.Is(err, stores.ErrConflict) {
+			if base, vals, err = retry.again(ctx, base.token, base.sent, j.log); err == nil {
+				continue
+			}
+		}
 		if errors.Is(err, stores.ErrNotFound) {
 			err = ErrEnded
 		}
 		m.cleanup(ctx, tok, rev, meta)
 		return nil, m.failed(ctx, j.id, started, err)
 	}
-	if err := m.login(ctx, j.id, base.token.ID, meta); err != nil {
-		return fail(err)
+}
+
+// renamed writes base, with vals and edits, as what tok will name: the entry, which
+// RevokeOthers may have taken away since the last try, and the record. It returns
+// the record also where the session must not live on under the new ID.
+func (m *Manager) renamed(ctx context.Context, base *held, tok stores.Token, rev stores.Revision, login time.Time, vals serialize.Values, edits []edit) (*held, error) {
+	key, meta := tok.ID.Key(), edited(base.meta, edits)
+	if err := m.file(ctx, key, base.token.ID.Key(), meta, login); err != nil {
+		return nil, err
 	}
-	retry := m.retry(base.token.ID)
-	defer func() { retry.leave() }()
-	for {
-		h, err := m.put(ctx, base, tok, rev, vals, j.edits)
-		if err == nil {
-			tok, rev = h.token, h.rev
-			err = m.confirmEpoch(ctx, h.meta)
-			if errors.Is(err, ErrEnded) && m.movedOn(ctx, base) {
-				// It was not ended: it is the one that RevokeOthers kept.
-				err = stores.ErrConflict
-			}
-			if err == nil && !base.clientHeld() {
-				err = m.end(ctx, base.token, base.rev, base.meta)
-			}
-		}
-		switch {
-		case err == nil:
-			// An entry without a record shows nothing and ends by itself.
-			if _, err := m.unfile(ctx, base.token.ID.Key(), base.meta); err != nil {
-				m.emit(ctx, evStoreError, base.token.ID, started, Event{Err: err})
-			}
-			m.emit(ctx, evRegenerated, j.id, started, Event{Attempts: retry.attempts + 1})
-			return h, nil
-		case errors.Is(err, stores.ErrConflict):
-			if base, vals, err = retry.again(ctx, base.token, base.sent, j.log); err != nil {
-				return fail(err)
-			}
-		default:
-			return fail(err)
-		}
+	if err := m.refuse(ctx, key, base.meta, meta); err != nil {
+		return nil, err
+	}
+	h, err := m.put(ctx, base, tok, rev, vals, edits)
+	if err != nil {
+		return nil, err
+	}
+	err = m.confirmEpoch(ctx, meta)
+	if errors.Is(err, ErrEnded) && sameOwner(base.meta, meta) {
+		err = m.finish(ctx, base)
+	}
+	if err == nil {
+		err = m.endOldest(ctx, key, meta)
+	}
+	return h, err
+}
+
+// forget removes the entry of an owned session whose record is gone. An entry
+// without a record shows nothing and goes by itself, so a failure is only reported.
+func (m *Manager) forget(ctx context.Context, h *held) {
+	w, ok := parseOwnership(h.meta.Owner)
+	if !ok || m.owners == nil {
+		return
+	}
+	if err := m.unfile(ctx, w.user, h.token.ID.Key()); err != nil {
+		m.emit(ctx, evStoreError, h.token.ID, time.Time{}, Event{Err: err})
 	}
 }
 
-// movedOn tells whether another request has saved the session since base.
-func (m *Manager) movedOn(ctx context.Context, base *held) bool {
-	h, err := m.loadRecord(ctx, base.token)
-	return err == nil && h.rev != base.rev
+// endSession ends the session that was read as h, whatever was written to it since.
+// Where it is gone it has ended, or it goes on under a new ID. The list of its owner
+// tells which, and it is ended there; otherwise nobody can tell: [ErrEnded].
+func (m *Manager) endSession(ctx context.Context, h *held) error {
+	err := m.end(ctx, h.token, h.rev, h.meta)
+	// It does not queue with the requests that save: it must not come after one
+	// that changes the ID.
+	for until := time.Now().Add(m.timeout); errors.Is(err, stores.ErrConflict); {
+		if !time.Now().Before(until) {
+			return fmt.Errorf("%w: it was not ended within %v", ErrBusy, m.timeout)
+		}
+		var rec stores.Record
+		if rec, err = m.store.Load(ctx, m.token(h.token)); err == nil {
+			err = m.end(ctx, h.token, rec.Revision, h.meta)
+		}
+	}
+	gone := errors.Is(err, stores.ErrNotFound)
+	if err != nil && !gone {
+		return err
+	}
+	m.forget(ctx, h)
+	if !gone {
+		return nil
+	}
+	if w, ok := parseOwnership(h.meta.Owner); ok && m.owners != nil {
+		ended, err := m.endListed(ctx, w.user, h.token.ID.Key().String())
+		if err != nil || ended {
+			return err
+		}
+	}
+	if h.perhaps {
+		return nil // by an earlier commit, whose reply was lost
+	}
+	return ErrEnded
 }
 
 // remove removes a record, and what the index has of it.
 func (m *Manager) remove(ctx context.Context, tok stores.Token, meta serialize.Metadata) error {
-	if owned, err := m.unfile(ctx, tok.ID.Key(), meta); owned {
-		return doubt(ctx, err)
+	if w, ok := parseOwnership(meta.Owner); ok && m.owners != nil {
+		return doubt(ctx, m.unfile(ctx, w.user, tok.ID.Key()))
 	}
 	return m.end(ctx, tok, "", meta)
 }
