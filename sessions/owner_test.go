@@ -227,6 +227,16 @@ func (p *pausing) AddEntry(ctx context.Context, k stores.OwnerKey, e stores.Entr
 	return p.Store.AddEntry(ctx, k, e)
 }
 
+func (p *pausing) Entries(ctx context.Context, k stores.OwnerKey) ([]stores.Entry, error) {
+	p.before("entries")
+	return p.Store.Entries(ctx, k)
+}
+
+func (p *pausing) RemoveOwned(ctx context.Context, k stores.OwnerKey, keys ...stores.Key) error {
+	p.before("remove")
+	return p.Store.RemoveOwned(ctx, k, keys...)
+}
+
 func (p *pausing) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
 	p.before("save")
 	return p.Store.Save(ctx, tok, rec)

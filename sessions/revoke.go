@@ -187,7 +187,7 @@ const stayTime = time.Second
 func (m *Manager) finish(ctx context.Context, base *held) error {
 	started := m.clock()
 	until := time.Now().Add(stayTime)
-	for wait := time.Millisecond; ; wait = min(2*wait, 64*time.Millisecond) {
+	for wait := 100 * time.Microsecond; ; wait = min(2*wait, 64*time.Millisecond) {
 		h, err := m.loadRecord(ctx, base.token)
 		if _, rejected := errors.AsType[*RejectedError](err); rejected {
 			return ErrEnded

@@ -184,6 +184,17 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*held, error) {
 		}
 		if err == nil {
 			m.forget(ctx, base)
+			// Not before the old record is gone: until then the session may end
+			// elsewhere, and must not have ended others for nothing.
+			if sameOwner(base.meta, meta) {
+				err = m.endOldest(ctx, j.id.Key(), meta)
+			}
+			if err != nil && !errors.Is(err, ErrEnded) { // there is no session more than there was
+				m.emit(ctx, evStoreError, j.id, started, Event{Err: err})
+				err = nil
+			}
+		}
+		if err == nil {
 			m.emit(ctx, evRegenerated, j.id, started, Event{Attempts: retry.attempts + 1})
 			return h, nil
 		}
@@ -216,10 +227,10 @@ func (m *Manager) renamed(ctx context.Context, base *held, tok stores.Token, rev
 		return nil, err
 	}
 	err = m.confirmEpoch(ctx, meta)
-	if errors.Is(err, ErrEnded) && sameOwner(base.meta, meta) {
+	switch same := sameOwner(base.meta, meta); {
+	case same && errors.Is(err, ErrEnded):
 		err = m.finish(ctx, base)
-	}
-	if err == nil {
+	case !same && err == nil:
 		err = m.endOldest(ctx, key, meta)
 	}
 	return h, err

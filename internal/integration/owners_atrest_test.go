@@ -45,7 +45,9 @@ func ownedRedis(t testing.TB, client *redis.Client) (found string, records, entr
 		case "hash":
 			for field, value := range client.HGetAll(ctx, key).Val() {
 				all.WriteString(field + "\n" + value + "\n")
-				_, sealed, ok := strings.Cut(value, " ")
+				_, rest, ok := strings.Cut(value, " ") // the deadline
+				require.True(t, ok)
+				_, sealed, ok := strings.Cut(rest, " ") // when it was added
 				require.True(t, ok)
 				entries[key] = sealed
 			}
