@@ -26,6 +26,10 @@ func (s *Store) End(ctx context.Context, tok stores.Token, rev stores.Revision, 
 	rec := stores.Record{Data: ended, Expires: until, Revision: rev}
 	if rev != "" {
 		_, _, err := s.server.Save(ctx, tok, rec)
+		if errors.Is(err, stores.ErrUnavailable) {
+			// A server that has no room for a mark may still delete.
+			err = s.server.Delete(ctx, tok, rev)
+		}
 		return err
 	}
 	for {
@@ -43,8 +47,7 @@ func (s *Store) End(ctx context.Context, tok stores.Token, rev stores.Revision, 
 		_, _, err = s.server.Save(ctx, tok, rec)
 		switch {
 		case errors.Is(err, stores.ErrUnavailable):
-			// A server that has no room for a mark may still delete.
-			return s.server.Delete(ctx, tok, "")
+			return s.server.Delete(ctx, tok, "") // as above
 		case errors.Is(err, stores.ErrConflict), errors.Is(err, stores.ErrExists), errors.Is(err, stores.ErrNotFound):
 			if ctx.Err() != nil {
 				return ctx.Err()
