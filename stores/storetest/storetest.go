@@ -29,7 +29,8 @@ type Config struct {
 
 	// Synctest runs every subtest in a bubble of testing/synctest, where
 	// waiting takes no time. It is for stores that do no network I/O. In
-	// FIPS 140 mode there is no bubble, and waiting takes its time.
+	// FIPS 140 mode there is no bubble, and waiting takes its time. Without a bubble
+	// nobody waits for [stores.OrphanAge].
 	Synctest bool
 
 	// Advance lets time pass for the store; time.Sleep if nil.
