@@ -103,8 +103,14 @@ func WithOwners(keys ...encrypt.Key) Option {
 
 // WithMaxSessionsPerOwner limits how many sessions an owner has. A login over
 // the limit fails at commit with [sessions.ErrTooManySessions] (403 by default) or,
-// with endOldest, ends the owner's oldest logins. Logins at the same moment may
-// refuse each other.
+// with endOldest, ends the owner's oldest logins. It holds for logins at the same
+// moment too, whichever server they reach.
+//
+// A limit that refuses counts what nobody uses: where the answer to a login is lost
+// the browser has no cookie, but the session lives until it idles out or ends, and
+// the user is refused for as long. With a limit of 1 that is every login that is
+// retried; prefer endOldest, or keep the idle lifetime short. A login that died
+// before its session was written counts for a minute.
 func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
 	return func(c *config) { c.sessions.MaxSessionsPerOwner, c.sessions.EndOldest = n, endOldest }
 }

@@ -77,9 +77,8 @@
 //     would take it for one that was logged out meanwhile, and lose it. That
 //     happens still where none of the client's attempts gets a reply, and one
 //     was carried out: the change of ID fails, and the session is gone.
-//   - A delete without revision, which is what a logout does, leaves no key at
-//     all. It may be repeated freely, and so may a touch, and what is done for
-//     owners. An epoch has a number that grows, so that a repetition makes
+//   - A delete without revision leaves no key at all. It may be repeated freely,
+//     and so may a touch, and what is done for owners. An epoch has a number that grows, so that a repetition makes
 //     another epoch and never brings an older one back.
 //
 // # Time
