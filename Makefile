@@ -1,8 +1,9 @@
 # make test   everything: set-up of a fresh Debian machine, vet, format, all tests
 # make check  vet and format alone
+# make soak   the tests that repeat something, with their full numbers
 # make bench  the benchmarks beside each package
 
-.PHONY: test check setup bench
+.PHONY: test check setup soak bench
 
 test: setup check
 	BULLA_REQUIRE=1 go test -race ./...
@@ -17,6 +18,9 @@ check:
 
 setup:
 	@.ci/setup
+
+soak:
+	BULLA_REQUIRE=1 BULLA_SOAK=1 go test -race -timeout 3h ./sessions/... ./internal/integration/...
 
 bench:
 	go test -run '^$$' -bench . ./...

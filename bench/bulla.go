@@ -23,11 +23,11 @@ const (
 )
 
 func bullaSite(fields []field, store stores.Store, options ...middleware.Option) *site {
-	counted := &countedStore{Store: store}
-	options = append([]middleware.Option{middleware.WithLifetime(lifetime)}, options...)
-	mw := must(middleware.New(counted.as(), options...))
+	store, calls := counted(store)
+	options = append([]middleware.Option{middleware.WithLifetime(lifetime), middleware.WithPersistentCookie()}, options...)
+	mw := must(middleware.New(store, options...))
 	return &site{
-		calls: &counted.calls,
+		calls: calls,
 		login: mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s, err := sessions.Load(r.Context())
 			check(err)
@@ -101,53 +101,45 @@ func bullaMemorySignedIDs(fields []field) *site {
 	return bullaSite(fields, must(memstore.New()), middleware.WithSignedIDs(bullaKey()))
 }
 
-// countedStore counts the calls of a store.
-type countedStore struct {
-	stores.Store
-	calls callCount
-}
+// countedStore is a store on a server that counts its calls.
+type countedStore struct{ place stores.Place }
 
-// as returns s with the optional methods that the store beneath has.
-func (s *countedStore) as() stores.Store {
-	toucher, touches := s.Store.(stores.Toucher)
-	holder, holds := s.Store.(stores.ClientHolder)
-	switch {
-	case touches:
-		return countedServer{s, toucher}
-	case holds:
-		return countedClient{s, holder}
+func (s countedStore) Place() stores.Place { return s.place }
+
+// counted returns store so that its calls are counted, and where. What the cookie
+// holds is no call.
+func counted(store stores.Store) (stores.Store, *callCount) {
+	place := store.Place()
+	if place.Server == nil {
+		return store, nil
 	}
-	return s
-}
-
-func (s *countedStore) Describe() stores.Info { return stores.Describe(s.Store) }
-
-func (s *countedStore) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
-	s.calls.add()
-	return s.Store.Load(ctx, tok)
-}
-
-func (s *countedStore) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
-	s.calls.add()
-	return s.Store.Save(ctx, tok, rec)
-}
-
-func (s *countedStore) Delete(ctx context.Context, tok stores.Token, rev stores.Revision) error {
-	s.calls.add()
-	return s.Store.Delete(ctx, tok, rev)
+	calls := new(callCount)
+	place.Server = countedServer{place.Server, place.Server.(stores.Toucher), calls}
+	return countedStore{place}, calls
 }
 
 type countedServer struct {
-	*countedStore
+	server  stores.Server
 	toucher stores.Toucher
+	calls   *callCount
 }
 
-func (s countedServer) Touch(ctx context.Context, tok stores.Token, rev stores.Revision, expires time.Time) (stores.Revision, error) {
+func (s countedServer) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	s.calls.add()
-	return s.toucher.Touch(ctx, tok, rev, expires)
+	return s.server.Load(ctx, key, fresh)
 }
 
-type countedClient struct {
-	*countedStore
-	stores.ClientHolder
+func (s countedServer) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
+	s.calls.add()
+	return s.server.Save(ctx, key, rec)
+}
+
+func (s countedServer) Put(ctx context.Context, key stores.Key, rec stores.Record) error {
+	s.calls.add()
+	return s.server.Put(ctx, key, rec)
+}
+
+func (s countedServer) Touch(ctx context.Context, key stores.Key, rev stores.Revision, expires time.Time) (stores.Revision, error) {
+	s.calls.add()
+	return s.toucher.Touch(ctx, key, rev, expires)
 }

@@ -40,7 +40,7 @@ func crowds(n, repetitions int) []crowd {
 	bulla.heap = heapOf(n, func() any {
 		s := bullaStore(n)
 		for range n {
-			bullaSave(s, stores.NewID(), time.Now().Add(time.Hour))
+			bullaSave(s, bullaNewKey(), time.Now().Add(time.Hour))
 		}
 		return s
 	})
@@ -68,10 +68,12 @@ func bullaStore(limit int) *memstore.Store {
 	return must(memstore.New(memstore.WithMaxSessions(limit)))
 }
 
-func bullaSave(s *memstore.Store, id stores.ID, expires time.Time) {
-	_, _, err := s.Save(context.Background(), stores.Token{ID: id}, stores.Record{Data: record(), Expires: expires})
+func bullaSave(s *memstore.Store, key stores.Key, expires time.Time) {
+	_, err := s.Save(context.Background(), key, stores.Record{Data: record(), Expires: expires})
 	check(err)
 }
+
+func bullaNewKey() stores.Key { return stores.NewKey([24]byte(randomBytes(24))) }
 
 // scsToken makes a token as scs does.
 func scsToken() string { return base64.RawURLEncoding.EncodeToString(randomBytes(32)) }
@@ -111,24 +113,24 @@ func patient(n int, sweep func(life time.Duration) (ok bool)) {
 // looks is not ours to say; the odds are even in each run.
 func bullaSweep(n int) (wait, took time.Duration) {
 	patient(n, func(life time.Duration) bool {
-		s, tokens := bullaLive(n)
+		s, keys := bullaLive(n)
 		for range n/2 - live {
-			bullaSave(s, stores.NewID(), time.Now().Add(time.Hour))
+			bullaSave(s, bullaNewKey(), time.Now().Add(time.Hour))
 		}
 		ends := time.Now().Add(life)
 		for range n - n/2 {
 			if time.Until(ends) < 100*time.Millisecond {
 				return false
 			}
-			bullaSave(s, stores.NewID(), ends)
+			bullaSave(s, bullaNewKey(), ends)
 		}
-		wait = longestWait(ends, bullaReader(s, tokens), func() {
+		wait = longestWait(ends, bullaReader(s, keys), func() {
 			began := time.Now()
 			defer func() { took = time.Since(began) }()
 			// As many as have expired: if those were not removed, a Save would
 			// fail, since the store is full.
 			for range n / 2 {
-				bullaSave(s, stores.NewID(), time.Now().Add(time.Hour))
+				bullaSave(s, bullaNewKey(), time.Now().Add(time.Hour))
 			}
 		})
 		return true
@@ -137,19 +139,19 @@ func bullaSweep(n int) (wait, took time.Duration) {
 }
 
 // bullaLive returns a store for n sessions with the reader's in it.
-func bullaLive(n int) (*memstore.Store, []stores.Token) {
+func bullaLive(n int) (*memstore.Store, []stores.Key) {
 	s := bullaStore(n)
-	tokens := make([]stores.Token, live)
-	for i := range tokens {
-		tokens[i].ID = stores.NewID()
-		bullaSave(s, tokens[i].ID, time.Now().Add(time.Hour))
+	keys := make([]stores.Key, live)
+	for i := range keys {
+		keys[i] = bullaNewKey()
+		bullaSave(s, keys[i], time.Now().Add(time.Hour))
 	}
-	return s, tokens
+	return s, keys
 }
 
-func bullaReader(s *memstore.Store, tokens []stores.Token) func(int) {
+func bullaReader(s *memstore.Store, keys []stores.Key) func(int) {
 	return func(i int) {
-		_, err := s.Load(context.Background(), tokens[i%live])
+		_, err := s.Load(context.Background(), keys[i%live], stores.Fresh)
 		check(err)
 	}
 }
@@ -187,14 +189,14 @@ func scsSweep(n int) (wait time.Duration) {
 // noSweep is what the machine alone makes the same reader wait for, in as long a
 // time: the waits of the others are only as good as this one is short.
 func noSweep(n int, took time.Duration) time.Duration {
-	s, tokens := bullaLive(n)
-	return longestWait(time.Now(), bullaReader(s, tokens), func() {
+	s, keys := bullaLive(n)
+	return longestWait(time.Now(), bullaReader(s, keys), func() {
 		other := bullaStore(n)
 		for began := time.Now(); time.Since(began) < took; {
 			if other.Len() == n {
 				other = bullaStore(n)
 			}
-			bullaSave(other, stores.NewID(), time.Now().Add(time.Hour))
+			bullaSave(other, bullaNewKey(), time.Now().Add(time.Hour))
 		}
 	})
 }

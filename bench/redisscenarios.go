@@ -32,7 +32,7 @@ const redisClients = 32
 
 func redisScenarios() []redisScenario {
 	cache := middleware.WithCookieCache(time.Minute)
-	rolling := middleware.WithRolling()
+	rolling := middleware.WithRolling(lifetime)
 	contenders := func(rolls bool) []redisContender {
 		var options []middleware.Option
 		var idle time.Duration

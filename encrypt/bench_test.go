@@ -88,35 +88,3 @@ func eachAlgorithm(b *testing.B, f func(*testing.B, *encrypt.Keyring)) {
 		})
 	}
 }
-
-func BenchmarkFernetTokens(b *testing.B) {
-	tokens, err := encrypt.NewFernetTokens(encrypt.GenerateKey())
-	if err != nil {
-		b.Fatal(err)
-	}
-	token, err := tokens.Encrypt(make([]byte, benchmarkSize))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := tokens.Decrypt(token, 0); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkMAC(b *testing.B) {
-	mac, err := encrypt.NewMAC("bench", encrypt.GenerateKey())
-	if err != nil {
-		b.Fatal(err)
-	}
-	message := make([]byte, 48)
-	tag := mac.Append(nil, message, 16)
-	b.ReportAllocs()
-	for b.Loop() {
-		if ok, _ := mac.Verify(message, tag); !ok {
-			b.Fatal("it does not verify")
-		}
-	}
-}

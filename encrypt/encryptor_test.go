@@ -18,9 +18,9 @@ var (
 type constructor = func(...encrypt.Key) (*encrypt.Keyring, error)
 
 var algorithms = map[string]constructor{
-	"AES-256-GCM":        encrypt.NewAESGCM,
-	"XChaCha20-Poly1305": encrypt.NewXChaCha20Poly1305,
-	"Fernet":             encrypt.NewFernet,
+	"AES-256-GCM":              encrypt.NewAESGCM,
+	"XChaCha20-Poly1305":       encrypt.NewXChaCha20Poly1305,
+	"AES-128-CBC-HMAC-SHA-256": encrypt.NewAESCBCHMAC,
 }
 
 // mustRing makes a ring of new keys.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/bulla-go/bulla/encrypt"
 )
@@ -103,19 +102,19 @@ func ExampleKeyring() {
 	// retired: false
 }
 
-// From Fernet to AES-GCM, with what Fernet sealed still readable.
+// From AES-CBC to AES-GCM, with what the first sealed still readable.
 func ExampleNewKeyring() {
 	key := encrypt.GenerateKey()
-	fernet, _ := encrypt.NewFernet(key)
+	cbc, _ := encrypt.NewAESCBCHMAC(key)
 	gcm, _ := encrypt.NewAESGCM(key)
-	ring, err := encrypt.NewKeyring(gcm, fernet)
+	ring, err := encrypt.NewKeyring(gcm, cbc)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
 	binding := []byte("session 42")
-	sealed, _ := fernet.Encrypt(nil, []byte("visits=1"), binding)
+	sealed, _ := cbc.Encrypt(nil, []byte("visits=1"), binding)
 	plaintext, err := ring.Decrypt(nil, sealed, binding)
 	fmt.Printf("%s %v\n", plaintext, err)
 	// Output: visits=1 <nil>
@@ -136,30 +135,6 @@ func ExampleKeyring_Bind() {
 	plaintext, err := bound.Open(sealed)
 	fmt.Printf("%s %v\n", plaintext, err)
 	// Output: visits=1 <nil>
-}
-
-// A token that Python's cryptography made.
-func ExampleFernetTokens() {
-	key, err := encrypt.ParseKey("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	tokens, err := encrypt.NewFernetTokens(key)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	token := "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA=="
-	plaintext, err := tokens.Decrypt(token, 0)
-	fmt.Printf("%s %v\n", plaintext, err)
-
-	_, err = tokens.Decrypt(token, time.Hour) // it is from 1985
-	fmt.Println(errors.Is(err, encrypt.ErrExpired))
-
-	// Output:
-	// hello <nil>
-	// true
 }
 
 func ExampleKeyFromPassphrase() {

@@ -144,6 +144,22 @@ func (k Key) ExportSecret() string {
 	return base64.RawURLEncoding.EncodeToString(k.material().secret[:])
 }
 
+// Derive returns 32 bytes that are derived from k for another use than this
+// package's encryption, such as a MAC. Different labels give independent keys
+// (HKDF-SHA-256, RFC 5869, section 3.2). The label is a constant of the caller;
+// an empty one, and the zero Key, are [ErrInvalidKey]. Most users won't need this.
+func (k Key) Derive(label string) ([]byte, error) {
+	if k.IsZero() {
+		return nil, fmt.Errorf("%w: the zero Key; make one with GenerateKey or ParseKey", ErrInvalidKey)
+	}
+	if label == "" {
+		return nil, fmt.Errorf("%w: it can't be derived under an empty label", ErrInvalidKey)
+	}
+	// "label" keeps these infos apart from a record's, which begins with a
+	// version byte, and from the key ID's.
+	return hkdf.Expand(sha256.New, k.material().prk, "label "+label, sha256.Size)
+}
+
 // ID returns 8 hexadecimal digits that tell keys apart in logs. They are a one-way
 // hash of the secret, so they say nothing of one that can't be guessed; but they
 // verify guesses, such as of a passphrase (see [KeyFromPassphrase]). The same digits

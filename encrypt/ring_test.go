@@ -2,7 +2,10 @@ package encrypt_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"errors"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/bulla-go/bulla/encrypt"
@@ -121,7 +124,7 @@ func TestErrorsAreToldApart(t *testing.T) {
 				return b
 			}
 			last := len(sealed) - 1
-			all := []error{encrypt.ErrTampered, encrypt.ErrMalformed, encrypt.ErrUnknownKey, encrypt.ErrNoBinding, encrypt.ErrInvalidKey, encrypt.ErrExpired}
+			all := []error{encrypt.ErrTampered, encrypt.ErrMalformed, encrypt.ErrUnknownKey, encrypt.ErrNoBinding, encrypt.ErrInvalidKey}
 			for _, test := range []struct {
 				name    string
 				sealed  []byte
@@ -186,12 +189,12 @@ func TestHeaderOfAnotherAlgorithm(t *testing.T) {
 
 func TestNewKeyring(t *testing.T) {
 	older, newer := encrypt.GenerateKey(), encrypt.GenerateKey()
-	fernet := mustRing(t, encrypt.NewFernet, older)
+	cbc := mustRing(t, encrypt.NewAESCBCHMAC, older)
 	gcm := mustRing(t, encrypt.NewAESGCM, newer)
-	joined, err := encrypt.NewKeyring(gcm, fernet)
+	joined, err := encrypt.NewKeyring(gcm, cbc)
 	require.NoError(t, err)
 
-	sealed := seal(t, fernet)
+	sealed := seal(t, cbc)
 	requireOpens(t, joined, sealed)
 	require.True(t, joined.Retired(sealed))
 	requireOpens(t, gcm, seal(t, joined))
@@ -205,7 +208,7 @@ func TestNewKeyring(t *testing.T) {
 	require.ErrorIs(t, err, encrypt.ErrUnknownKey)
 
 	// One key under two algorithms is two keys in use.
-	_, err = encrypt.NewKeyring(gcm, mustRing(t, encrypt.NewFernet, newer))
+	_, err = encrypt.NewKeyring(gcm, mustRing(t, encrypt.NewAESCBCHMAC, newer))
 	require.NoError(t, err)
 }
 
@@ -266,5 +269,28 @@ func TestGrowsOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.Same(t, &buf[0], &opened[0])
 		})
+	}
+}
+
+// What is not approved is refused by the constructor, and the rest works. The test
+// runs itself in that mode.
+func TestRingsInFIPS140OnlyMode(t *testing.T) {
+	if !fips140.Enforced() {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		return
+	}
+	_, err := encrypt.NewXChaCha20Poly1305(encrypt.GenerateKey())
+	require.ErrorContains(t, err, "XChaCha20-Poly1305 can't be used here")
+	for _, newRing := range []constructor{encrypt.NewAESGCM, encrypt.NewAESCBCHMAC} {
+		ring := mustRing(t, newRing, encrypt.GenerateKey())
+		requireOpens(t, ring, seal(t, ring))
+		bound, err := ring.Bind(binding)
+		require.NoError(t, err)
+		opened, err := bound.Open(seal(t, ring))
+		require.NoError(t, err)
+		require.Equal(t, plain, opened)
 	}
 }

@@ -22,9 +22,9 @@ type verdict bool
 
 func (verdict) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-func newAutoload(c *config) (autoload, error) {
-	a := autoload{all: c.autoloadAll, funcs: c.autoloadFuncs}
-	for _, p := range c.autoload {
+func newAutoload(o *options) (autoload, error) {
+	a := autoload{all: o.autoloadAll, funcs: o.autoloadFuncs}
+	for _, p := range o.autoload {
 		if a.mux == nil {
 			a.mux = http.NewServeMux()
 		}
@@ -38,7 +38,7 @@ func newAutoload(c *config) (autoload, error) {
 		// fails where the application has given this pattern itself.
 		handle(a.mux, "/", false)
 	}
-	for i, re := range c.autoloadRegex {
+	for i, re := range o.autoloadRegex {
 		if re == nil {
 			return a, fmt.Errorf("%w: WithAutoloadRegexp: expression %d is nil; leave it out", sessions.ErrConfig, i+1)
 		}
@@ -49,11 +49,6 @@ func newAutoload(c *config) (autoload, error) {
 			return a, fmt.Errorf("%w: WithAutoloadRegexp(%q): %v; give an expression that stands alone", sessions.ErrConfig, re, err)
 		}
 		a.regexps = append(a.regexps, whole)
-	}
-	for _, f := range c.autoloadFuncs {
-		if f == nil {
-			return a, fmt.Errorf("%w: WithAutoloadFunc: the function is nil; leave it out", sessions.ErrConfig)
-		}
 	}
 	return a, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // limitCaching keeps shared caches from giving one user's page to another. What
-// the handler chose stays. It needs q.mu.
+// the handler chose stays.
 func (q *request) limitCaching() {
 	h := q.w.Header()
 	// One allocation for both headers; each slice is full, so that appending to
@@ -22,7 +22,7 @@ func (q *request) limitCaching() {
 		h.Add("Vary", "Cookie")
 	}
 	if q.line != "" && q.m.logger != nil && cacheable(h) {
-		q.m.logger.WarnContext(&q.inside, "a response with the session's Set-Cookie is marked for shared caches, by Cache-Control or Expires; they may hand the session to others",
+		q.m.logger.WarnContext(q.r.Context(), "a response with the session's Set-Cookie is marked for shared caches, by Cache-Control or Expires; they may hand the session to others",
 			"path", q.r.URL.Path)
 	}
 	if len(h["Cache-Control"]) == 0 {

@@ -81,7 +81,7 @@ func TestSeveralCommitsOneCookie(t *testing.T) {
 			require.Equal(t, 4*(i+1), atoi(t, site.get("/peek").body))
 		}
 		if s.mem != nil {
-			require.Equal(t, 1, s.mem.Len(), "a record of an ID that nobody holds")
+			require.Equal(t, 1+2, s.mem.Len(), "besides two stubs a record of an ID that nobody holds")
 		}
 	}
 }
@@ -110,7 +110,7 @@ func TestDeletion(t *testing.T) {
 		"domain":    {middleware.WithCookieDomain("example.com")},
 		"insecure":  {middleware.WithInsecureHTTP()},
 		"embedded":  {middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
-		"lifetime":  {middleware.WithLifetime(time.Hour)},
+		"lifetime":  {middleware.WithLifetime(time.Hour), middleware.WithPersistentCookie()},
 		"scripts":   {middleware.WithInsecureScriptAccess()},
 		"long path": {middleware.WithCookiePath("/app/" + strings.Repeat("a", 1000))},
 	} {
@@ -153,7 +153,7 @@ func TestNothingToDelete(t *testing.T) {
 	for _, s := range setups(t) {
 		h := s.new(t).Handler(http.HandlerFunc(logout))
 		require.Empty(t, ask(h, "/").Header["Set-Cookie"])
-		require.Empty(t, ask(h, "/", stores.Token{ID: stores.NewID()}.Value(nil)).Header["Set-Cookie"])
+		require.Empty(t, ask(h, "/", unknown()).Header["Set-Cookie"])
 	}
 }
 
@@ -162,9 +162,9 @@ func TestNothingToDelete(t *testing.T) {
 func TestSizeLimit(t *testing.T) {
 	attributes := map[string][]middleware.Option{
 		"session-only":  nil,
-		"400 days":      {middleware.WithLifetime(400 * 24 * time.Hour)},
+		"400 days":      {middleware.WithLifetime(400 * 24 * time.Hour), middleware.WithPersistentCookie()},
 		"signed IDs":    {middleware.WithSignedIDs(encrypt.GenerateKey())},
-		"all":           {middleware.WithLifetime(24 * time.Hour), middleware.WithSameSite(http.SameSiteStrictMode), middleware.WithPartitioned()},
+		"all":           {middleware.WithPersistentCookie(), middleware.WithSameSite(http.SameSiteStrictMode), middleware.WithPartitioned()},
 		"path, domain":  {middleware.WithCookiePath("/" + strings.Repeat("p", 1000)), middleware.WithCookieDomain(strings.Repeat("d.", 100) + "example.com")},
 		"insecure HTTP": {middleware.WithInsecureHTTP(), middleware.WithInsecureScriptAccess()},
 	}
@@ -175,7 +175,8 @@ func TestSizeLimit(t *testing.T) {
 				for pad := range 4 {
 					largest = max(largest, largestLine(t, s, append(opts, middleware.WithCookieName("session"+strings.Repeat("n", pad)))...))
 				}
-				require.Greater(t, largest, 4096-4, "the room is not used") // Max-Age may be some digits shorter
+				// Any session may ask for a Max-Age, and its digits differ.
+				require.Greater(t, largest, 4096-4-len("; Max-Age=34560000"), "the room is not used")
 			})
 		}
 	}
@@ -231,8 +232,8 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, "1", site.get("/count").body)
 	for _, path := range []string{"/grow", "/both"} {
 		a := site.get(path)
-		require.Equal(t, http.StatusInternalServerError, a.StatusCode)
-		require.Equal(t, "Internal Server Error\n", a.body)
+		require.Equal(t, http.StatusRequestEntityTooLarge, a.StatusCode)
+		require.Equal(t, "Request Entity Too Large\n", a.body)
 		require.Equal(t, "text/plain; charset=utf-8", a.Header.Get("Content-Type"))
 		require.Empty(t, a.Header["Set-Cookie"])
 	}
@@ -246,17 +247,19 @@ type expiries struct {
 	last time.Time
 }
 
-func (e *expiries) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+func (e *expiries) Place() stores.Place { return between(e.Store, e) }
+
+func (e *expiries) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
 	e.last = rec.Expires
-	return e.flaky.Save(ctx, tok, rec)
+	return e.flaky.Save(ctx, key, rec)
 }
 
 // The browser's Max-Age is the time that the store's record has left.
 func TestMaxAgeAgreesWithTheStore(t *testing.T) {
 	for name, opts := range map[string][]middleware.Option{
-		"fixed":   {middleware.WithLifetime(time.Hour)},
-		"rolling": {middleware.WithLifetime(time.Hour), middleware.WithRolling()},
-		"capped":  {middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithMaxLifetime(90 * time.Minute)},
+		"fixed":   {middleware.WithLifetime(time.Hour), middleware.WithPersistentCookie()},
+		"rolling": {middleware.WithRolling(time.Hour), middleware.WithPersistentCookie()},
+		"capped":  {middleware.WithLifetime(90 * time.Minute), middleware.WithRolling(time.Hour), middleware.WithPersistentCookie()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -267,7 +270,7 @@ func TestMaxAgeAgreesWithTheStore(t *testing.T) {
 						opts = append(opts, middleware.WithoutEncryption())
 					}
 					s.store = store
-					mw, err := middleware.New(holder(store), opts...)
+					mw, err := middleware.New(store, opts...)
 					require.NoError(t, err)
 					cookie, seen := "", 0
 					for range 4 {
@@ -275,8 +278,9 @@ func TestMaxAgeAgreesWithTheStore(t *testing.T) {
 						if len(a.ours()) == 1 {
 							seen++
 							cookie = a.value(t)
-							left := time.Until(store.last)
-							require.Equal(t, int((left+time.Second-1)/time.Second), a.Cookies()[0].MaxAge, s.name)
+							if left := time.Until(store.last); s.mem != nil {
+								require.Equal(t, int((left+time.Second-1)/time.Second), a.Cookies()[0].MaxAge, s.name)
+							}
 						}
 						time.Sleep(17*time.Minute + 300*time.Millisecond)
 					}
@@ -291,17 +295,6 @@ func TestMaxAgeAgreesWithTheStore(t *testing.T) {
 			})
 		})
 	}
-}
-
-// holder keeps what the wrapped store says of who holds the record.
-func holder(e *expiries) stores.Store {
-	if h, ok := e.Store.(stores.ClientHolder); ok {
-		return struct {
-			*expiries
-			stores.ClientHolder
-		}{e, h}
-	}
-	return e
 }
 
 // A fixed lifetime is not renewed by writing.
@@ -326,7 +319,7 @@ func TestFixedLifetimeIsFixed(t *testing.T) {
 func TestRollingCookie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, s := range setups(t) {
-			every := s.new(t, middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0))
+			every := s.new(t, middleware.WithRolling(time.Hour), middleware.WithPersistentCookie(), middleware.WithTouchInterval(0))
 			cookie := visited(t, every.Handler(count))
 			for range 3 {
 				time.Sleep(time.Second)
@@ -336,7 +329,7 @@ func TestRollingCookie(t *testing.T) {
 				cookie = a.value(t)
 			}
 
-			seldom := s.new(t, middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(time.Minute))
+			seldom := s.new(t, middleware.WithRolling(time.Hour), middleware.WithPersistentCookie(), middleware.WithTouchInterval(time.Minute))
 			cookie = visited(t, seldom.Handler(count))
 			time.Sleep(59 * time.Second)
 			require.Empty(t, ask(seldom.Handler(peek), "/", cookie).ours())
@@ -465,7 +458,7 @@ func TestDestroyThenSet(t *testing.T) {
 func TestEndedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ev events
-		mw := memory(t).new(t, middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0), ev.option())
+		mw := memory(t).new(t, middleware.WithRolling(time.Hour), middleware.WithPersistentCookie(), middleware.WithTouchInterval(0), ev.option())
 		cookie := visited(t, mw.Handler(count))
 		time.Sleep(time.Minute)
 		a := ask(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -41,8 +41,8 @@ func ExampleNew() {
 	}
 	mw, err := middleware.New(cookiestore.Sealed(),
 		middleware.WithEncryptor(enc),
-		middleware.WithLifetime(14*24*time.Hour),
-		middleware.WithRolling(),
+		middleware.WithLifetime(30*24*time.Hour),
+		middleware.WithRolling(24*time.Hour),
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -72,7 +72,7 @@ func ExampleNew() {
 	// Output:
 	// 200 visit 1
 	// 200 visit 2
-	// Max-Age=1209600; Path=/; HttpOnly; Secure; SameSite=Lax
+	// Path=/; HttpOnly; Secure; SameSite=Lax
 }
 
 // What can't work is an error before the first request, with the option's name

@@ -75,7 +75,7 @@ func TestHandlersOwnPageAfterAFailedCommit(t *testing.T) {
 	})
 	t.Run("too many sessions", func(t *testing.T) {
 		mem := memory(t)
-		mw := mem.new(t, middleware.WithOwners(encrypt.GenerateKey()), middleware.WithMaxSessionsPerOwner(1, false))
+		mw := mem.new(t, middleware.WithOwners(encrypt.GenerateKey()), middleware.WithMaxSessionsPerOwner(1, sessions.RefuseNew))
 		site := serve(t, routes(mw))
 		require.Equal(t, http.StatusSeeOther, site.get("/login").StatusCode)
 		site.client = site.newClient()
@@ -98,45 +98,56 @@ func routes(mw *middleware.Middleware) http.Handler {
 }
 
 // A login whose Commit fails because the store does not answer is not made up for
-// when the store is back, with the handler's page that says that it failed.
+// when the store is back, with the handler's page that says that it failed. One that
+// merely loses a reply succeeds.
 func TestHalfDoneLogin(t *testing.T) {
 	for _, carriedOut := range []bool{true, false} {
-		mem := memory(t)
-		store := &onceDown{Store: mem.mem, carriedOut: carriedOut}
-		mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithOwners(encrypt.GenerateKey()))
-		site := serve(t, routes(mw))
-		require.Equal(t, "1", site.get("/count").body)
-		held := site.held()
-		store.down.Store(true)
-		a := site.get("/login")
-		require.False(t, store.down.Load(), "the store was not asked")
-		require.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
-		require.Empty(t, a.ours())
-		require.Equal(t, held, site.held())
-		require.Equal(t, "nobody", site.get("/who").body)
-		list, err := mw.Manager().Sessions(t.Context(), "ada")
-		require.NoError(t, err)
-		require.Empty(t, list)
+		for _, forGood := range []bool{true, false} {
+			mem := memory(t)
+			store := &savesDown{Store: mem.mem, carriedOut: carriedOut}
+			mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithOwners(encrypt.GenerateKey()), middleware.WithCommitTimeout(200*time.Millisecond))
+			site := serve(t, routes(mw))
+			require.Equal(t, "1", site.get("/count").body)
+			held := site.held()
+			if store.down.Store(1); forGood {
+				store.down.Store(1 << 30)
+			}
+			a := site.get("/login")
+			if !forGood || carriedOut { // the login itself is seen
+				require.Equal(t, http.StatusSeeOther, a.StatusCode)
+				require.Equal(t, "ada", site.get("/who").body)
+				continue
+			}
+			store.down.Store(0)
+			require.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
+			require.Empty(t, a.ours())
+			require.Equal(t, held, site.held())
+			require.Equal(t, "nobody", site.get("/who").body)
+			list, err := mw.Manager().Sessions(t.Context(), "ada")
+			require.NoError(t, err)
+			require.Empty(t, list)
+		}
 	}
 }
 
-// onceDown is a memstore of which one Save fails while down is set.
-type onceDown struct {
+// savesDown is a memstore whose next Saves, as many as down says, fail.
+type savesDown struct {
 	*memstore.Store
 	carriedOut bool
-	down       atomic.Bool
+	down       atomic.Int64
 }
 
-func (*onceDown) Describe() stores.Info { return stores.Info{Name: "memory"} }
+func (s *savesDown) Place() stores.Place { return stores.Place{Name: "memory", Server: s} }
 
-func (s *onceDown) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
-	if !s.down.Swap(false) {
-		return s.Store.Save(ctx, tok, rec)
+func (s *savesDown) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
+	if s.down.Add(-1) < 0 {
+		s.down.Store(0)
+		return s.Store.Save(ctx, key, rec)
 	}
 	if s.carriedOut {
-		s.Store.Save(ctx, tok, rec)
+		s.Store.Save(ctx, key, rec)
 	}
-	return stores.Token{}, "", fmt.Errorf("%w: %w", stores.ErrUnavailable, errDown)
+	return "", fmt.Errorf("%w: %w", stores.ErrUnavailable, errDown)
 }
 
 // Without an error handler of the application's own the status tells whose affair
@@ -150,10 +161,10 @@ func TestStatusOfAFailedCommit(t *testing.T) {
 		{errors.New("forgot rule 3"), 503},
 		{context.DeadlineExceeded, 503},
 		{sessions.ErrBusy, 503},
-		{stores.ErrTooLarge, 500},
+		{stores.ErrTooLarge, 413},
 		{stores.ErrInvalidRecord, 500},
 	} {
-		mw := setup{store: saveFails{memory(t).store, tt.err}}.new(t, middleware.WithoutEncryption())
+		mw := setup{store: saveFails{memory(t).store, tt.err}}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(50*time.Millisecond))
 		a := ask(mw.Handler(count), "/")
 		require.Equal(t, tt.status, a.StatusCode, tt.err)
 		require.Equal(t, http.StatusText(tt.status)+"\n", a.body, "the cause is not the client's affair")
@@ -162,7 +173,7 @@ func TestStatusOfAFailedCommit(t *testing.T) {
 	}
 
 	// And from the real limit, at the first byte.
-	mw := memory(t).new(t, middleware.WithOwners(encrypt.GenerateKey()), middleware.WithMaxSessionsPerOwner(1, false))
+	mw := memory(t).new(t, middleware.WithOwners(encrypt.GenerateKey()), middleware.WithMaxSessionsPerOwner(1, sessions.RefuseNew))
 	lazy := mw.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		check(session(r).SetOwner(r.Context(), "ada"))
 		check(user.Set(session(r), "ada"))
@@ -177,9 +188,17 @@ type saveFails struct {
 	err error
 }
 
-func (s saveFails) Save(context.Context, stores.Token, stores.Record) (stores.Token, stores.Revision, error) {
-	return stores.Token{}, "", s.err
+func (s saveFails) Place() stores.Place { return between(s.Store, s) }
+
+func (s saveFails) Load(ctx context.Context, key stores.Key, f stores.Freshness) (stores.Record, error) {
+	return s.Store.Place().Server.Load(ctx, key, f)
 }
+
+func (s saveFails) Save(context.Context, stores.Key, stores.Record) (stores.Revision, error) {
+	return "", s.err
+}
+
+func (s saveFails) Put(context.Context, stores.Key, stores.Record) error { return s.err }
 
 // An inner middleware that unwraps the writer has the session committed. A login
 // after that is told so, and is no 303 without a cookie.
@@ -194,10 +213,10 @@ func TestLoginAfterUnwrap(t *testing.T) {
 			})
 		}
 		for name, login := range map[string]func(*sessions.Session) error{
-			"Set":           func(s *sessions.Session) error { return user.Set(s, "ada") },
-			"Flash":         func(s *sessions.Session) error { return sessions.Flash[string]("notices").Add(s, "welcome") },
-			"SetLabel":      func(s *sessions.Session) error { return s.SetLabel("phone") },
-			"Authenticated": func(s *sessions.Session) error { return s.Authenticated(time.Now()) },
+			"Set":              func(s *sessions.Session) error { return user.Set(s, "ada") },
+			"Flash":            func(s *sessions.Session) error { return sessions.Flash[string]("notices").Add(s, "welcome") },
+			"SetLabel":         func(s *sessions.Session) error { return s.SetLabel("phone") },
+			"SetAuthenticated": func(s *sessions.Session) error { return s.SetAuthenticated(time.Now()) },
 		} {
 			ev.take()
 			a := ask(mw.Handler(unwraps(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,8 @@ package middleware_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -283,17 +285,29 @@ func (e *events) take() []string {
 
 var errDown = errors.New("connection refused")
 
-// flaky counts the calls of the store beneath, and fails while down is set. As a
-// store behind a network does, it gives up with its context.
+// flaky counts the calls of the server beneath, and fails while down is set. As a
+// server behind a network does, it gives up with its context.
 type flaky struct {
 	stores.Store
-	down                 atomic.Bool
-	loads, saves, delete atomic.Int64
+	down              atomic.Bool
+	loads, saves, put atomic.Int64
 }
 
-func (f *flaky) Describe() stores.Info { return stores.Describe(f.Store) }
+// Place puts the counting between, where there is a server.
+func (f *flaky) Place() stores.Place { return between(f.Store, f) }
 
-func (f *flaky) calls() int64 { return f.loads.Load() + f.saves.Load() + f.delete.Load() }
+// between returns the place of a store with another server.
+func between(store stores.Store, server stores.Server) stores.Place {
+	p := store.Place()
+	if p.Server != nil {
+		p.Server = server
+	}
+	return p
+}
+
+func (f *flaky) server() stores.Server { return f.Store.Place().Server }
+
+func (f *flaky) calls() int64 { return f.loads.Load() + f.saves.Load() + f.put.Load() }
 
 func (f *flaky) fail(ctx context.Context) error {
 	if ctx.Err() != nil {
@@ -305,28 +319,35 @@ func (f *flaky) fail(ctx context.Context) error {
 	return nil
 }
 
-func (f *flaky) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
+func (f *flaky) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	f.loads.Add(1)
 	if err := f.fail(ctx); err != nil {
 		return stores.Record{}, err
 	}
-	return f.Store.Load(ctx, tok)
+	return f.server().Load(ctx, key, fresh)
 }
 
-func (f *flaky) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+func (f *flaky) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
 	f.saves.Add(1)
 	if err := f.fail(ctx); err != nil {
-		return stores.Token{}, "", err
+		return "", err
 	}
-	return f.Store.Save(ctx, tok, rec)
+	return f.server().Save(ctx, key, rec)
 }
 
-func (f *flaky) Delete(ctx context.Context, tok stores.Token, rev stores.Revision) error {
-	f.delete.Add(1)
+func (f *flaky) Put(ctx context.Context, key stores.Key, rec stores.Record) error {
+	f.put.Add(1)
 	if err := f.fail(ctx); err != nil {
 		return err
 	}
-	return f.Store.Delete(ctx, tok, rev)
+	return f.server().Put(ctx, key, rec)
+}
+
+// unknown is the cookie of a session that nobody has.
+func unknown() string {
+	var id [24]byte
+	rand.Read(id[:])
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 // lockedBuffer is a bytes.Buffer for several goroutines.

@@ -38,17 +38,31 @@ func TestNoHeavyImports(t *testing.T) {
 
 // Imports go one way.
 func TestImportsGoOneWay(t *testing.T) {
+	below := []string{"serialize", "encrypt", "encrypt/internal/cbchmac", "stores", "internal/envelope", "internal/mac", "internal/payload"}
+	inside := []string{
+		"sessions/internal/token", "sessions/internal/expiry", "sessions/internal/oplog",
+		"sessions/internal/record", "sessions/internal/swap", "sessions/internal/owners",
+	}
 	for _, tt := range []struct {
 		pkg  string
 		only []string // of our packages
 	}{
 		{"serialize", nil},
-		{"encrypt", nil},
+		{"encrypt", []string{"encrypt/internal/cbchmac"}},
+		{"encrypt/fernet", []string{"encrypt", "encrypt/internal/cbchmac"}},
 		{"stores", nil},
-		{"sessions", []string{"serialize", "encrypt", "stores"}},
-		{"middleware", []string{"sessions", "serialize", "encrypt", "stores"}},
+		{"internal/envelope", []string{"serialize"}},
+		{"internal/mac", []string{"encrypt", "encrypt/internal/cbchmac"}},
+		{"internal/payload", []string{"stores"}},
+		{"sessions", append(below, inside...)},
+		{"middleware", append(append([]string{"sessions"}, below...), inside...)},
 		{"stores/memstore", []string{"stores"}},
-		{"stores/cookiestore", []string{"stores", "encrypt"}},
+		{"stores/cookiestore", []string{"stores", "encrypt", "encrypt/internal/cbchmac", "internal/payload"}},
+		{"sessions/internal/token", []string{"encrypt", "encrypt/internal/cbchmac", "internal/mac", "stores"}},
+		{"sessions/internal/expiry", []string{"serialize", "internal/envelope"}},
+		{"sessions/internal/oplog", []string{"serialize", "internal/envelope"}},
+		{"sessions/internal/record", append([]string{"sessions/internal/token", "sessions/internal/expiry"}, below...)},
+		{"sessions/internal/swap", append([]string{"sessions/internal/token", "sessions/internal/expiry", "sessions/internal/record"}, below...)},
 	} {
 		allowed := []string{module + tt.pkg}
 		for _, p := range tt.only {
@@ -64,7 +78,7 @@ func TestImportsGoOneWay(t *testing.T) {
 	for _, store := range list(t, module+"stores/...") {
 		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, store) {
 			if strings.HasPrefix(dep, module) {
-				require.True(t, strings.HasPrefix(dep, module+"stores") || dep == module+"encrypt", "%s imports %s", store, dep)
+				require.True(t, strings.HasPrefix(dep, module+"stores") || dep == module+"encrypt" || dep == module+"internal/payload", "%s imports %s", store, dep)
 			}
 		}
 	}

@@ -102,7 +102,7 @@ func TestLogAndHooksMayLookUpTheSession(t *testing.T) {
 				},
 				"too large": set(5000),
 			} {
-				for _, cookie := range []string{visited(t, mw.Handler(count)), "garbage", stores.Token{ID: stores.NewID()}.Value(nil)} {
+				for _, cookie := range []string{visited(t, mw.Handler(count)), "garbage", unknown()} {
 					lines, events := h.lines.Load(), heard.Load()
 					ends(t, func() { ask(mw.Handler(do), "/", cookie) })
 					require.Greater(t, h.lines.Load(), lines, name)
@@ -139,12 +139,22 @@ type slowOnce struct {
 	slow atomic.Bool
 }
 
-func (s *slowOnce) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
+func (s *slowOnce) Load(ctx context.Context, key stores.Key, f stores.Freshness) (stores.Record, error) {
 	if s.slow.Swap(false) {
 		<-ctx.Done()
 		return stores.Record{}, ctx.Err()
 	}
-	return s.Store.Load(ctx, tok)
+	return s.Store.Place().Server.Load(ctx, key, f)
+}
+
+func (s *slowOnce) Place() stores.Place { return between(s.Store, s) }
+
+func (s *slowOnce) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
+	return s.Store.Place().Server.Save(ctx, key, rec)
+}
+
+func (s *slowOnce) Put(ctx context.Context, key stores.Key, rec stores.Record) error {
+	return s.Store.Place().Server.Put(ctx, key, rec)
 }
 
 // The error handler has the handler's request, with its route, and finds there
@@ -153,7 +163,7 @@ func TestErrorHandlersRequest(t *testing.T) {
 	store := &flaky{Store: memory(t).store}
 	outer := memory(t).new(t, middleware.WithCookieName("outer"))
 	asked := 0
-	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithErrorHandler(
+	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(50*time.Millisecond), middleware.WithErrorHandler(
 		func(w http.ResponseWriter, r *http.Request, err error) {
 			asked++
 			require.ErrorIs(t, err, stores.ErrUnavailable)
@@ -197,7 +207,7 @@ func TestSecondCookieIsUnreadable(t *testing.T) {
 		require.Equal(t, http.StatusOK, a.StatusCode)
 		require.Equal(t, "1", a.body)
 	}
-	for _, none := range [][]string{{unreadable}, {unreadable, "garbage"}, {stores.Token{ID: stores.NewID()}.Value(nil), unreadable}} {
+	for _, none := range [][]string{{unreadable}, {unreadable, "garbage"}, {unknown(), unreadable}} {
 		a := ask(mw.Handler(count), "/", none...)
 		require.Equal(t, http.StatusServiceUnavailable, a.StatusCode, "nothing opened")
 		require.Empty(t, a.ours())
@@ -210,19 +220,14 @@ func TestSecondCookieIsUnreadable(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, ask(mw.Handler(peek), "/", unreadable, own).StatusCode)
 }
 
-// Whatever verb prints a request's context, its Carrier, or a struct that has
-// them, the session's cookie is not in it.
+// Whatever verb prints a request's context, or a struct that has it, the session's
+// cookie is not in it.
 func TestContextPrintsNoCookie(t *testing.T) {
 	for _, s := range setups(t) {
 		var printed lockedBuffer
 		show := func(ctx context.Context) {
-			c, err := sessions.CarrierOf(ctx)
-			require.NoError(t, err)
-			hidden := struct {
-				c   sessions.Carrier
-				ctx context.Context
-			}{c, ctx}
-			for _, v := range []any{ctx, c, &c, hidden, &hidden, context.WithValue(ctx, hidden, 1), (&http.Request{}).WithContext(ctx)} {
+			hidden := struct{ ctx context.Context }{ctx}
+			for _, v := range []any{ctx, hidden, &hidden, context.WithValue(ctx, hidden, 1), (&http.Request{}).WithContext(ctx)} {
 				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%T", "%c", "%e", "%U", "%b", "%o"} {
 					fmt.Fprintf(&printed, verb+"\n", v)
 				}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
-	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -17,7 +17,6 @@ import (
 type Middleware struct {
 	manager  *sessions.Manager
 	cookie   cookie
-	signer   *signer // nil without signed IDs
 	autoload autoload
 	skips    []func(*http.Request) bool
 	onError  func(http.ResponseWriter, *http.Request, error)
@@ -27,50 +26,30 @@ type Middleware struct {
 // New returns a middleware that keeps sessions in store. Options that can't
 // work, or that would leave sessions unprotected by oversight, are an error that
 // wraps [sessions.ErrConfig] and names the option and the remedy.
-func New(store stores.Store, options ...Option) (*Middleware, error) {
-	var c config
-	for i, o := range options {
-		if o == nil {
-			return nil, fmt.Errorf("middleware: %w: option %d of %d is nil; leave it out", sessions.ErrConfig, i+1, len(options))
+func New(store stores.Store, opts ...Option) (*Middleware, error) {
+	var o options
+	for i, option := range opts {
+		if option == nil {
+			return nil, fmt.Errorf("middleware: %w: option %d of %d is nil; leave it out", sessions.ErrConfig, i+1, len(opts))
 		}
-		o(&c)
+		if err := option(&o); err != nil {
+			return nil, fmt.Errorf("middleware: %w: %w", sessions.ErrConfig, err)
+		}
 	}
-	m := &Middleware{skips: c.skips, onError: c.errorHandler, logger: c.sessions.Logger}
+	m := &Middleware{skips: o.skips, onError: o.errorHandler, logger: o.sessions.Logger}
 	if m.onError == nil {
 		m.onError = answerError
 	}
-	for _, skip := range c.skips {
-		if skip == nil {
-			return nil, fmt.Errorf("middleware: %w: WithSkip: the function is nil; leave it out", sessions.ErrConfig)
-		}
-	}
-	// The result of a constructor whose error was not looked at.
-	if k, ok := c.sessions.Encryptor.(*encrypt.Keyring); c.encrypts && (c.sessions.Encryptor == nil || ok && k == nil) {
-		return nil, fmt.Errorf("middleware: %w: WithEncryptor: the encryptor is nil; check the error of its constructor", sessions.ErrConfig)
-	}
 	var err error
-	if m.cookie, err = newCookie(&c); err != nil {
+	if m.cookie, err = newCookie(&o); err != nil {
 		return nil, fmt.Errorf("middleware: %w", err)
 	}
-	if m.autoload, err = newAutoload(&c); err != nil {
+	if m.autoload, err = newAutoload(&o); err != nil {
 		return nil, fmt.Errorf("middleware: %w", err)
 	}
-	if c.signed {
-		if m.signer, err = newSigner(c.sessions.Audience, m.cookie.name, c.signingKeys); err != nil {
-			return nil, fmt.Errorf("middleware: %w: WithSignedIDs: %w", sessions.ErrConfig, err)
-		}
-	}
-	if c.owned && len(c.sessions.Owners) == 0 {
-		return nil, fmt.Errorf("middleware: %w: WithOwners: no keys; give it at least one, from encrypt.GenerateKey", sessions.ErrConfig)
-	}
-	if c.touch != nil {
-		if c.sessions.TouchInterval = *c.touch; *c.touch == 0 {
-			c.sessions.TouchInterval = sessions.EveryResponse
-		}
-	}
-	c.sessions.Name = m.cookie.name
-	c.sessions.Room = m.cookie.room
-	if m.manager, err = sessions.NewManager(store, c.sessions); err != nil {
+	o.sessions.Name = m.cookie.name
+	o.sessions.Room = m.cookie.room
+	if m.manager, err = sessions.NewManager(store, o.sessions); err != nil {
 		return nil, fmt.Errorf("middleware: %w", err)
 	}
 	return m, nil
@@ -104,11 +83,9 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if c, err := sessions.CarrierOf(r.Context()); err == nil {
-			if c, ok := c.(*carrier); ok && c.q.Load().m == m {
-				next.ServeHTTP(w, r)
-				return
-			}
+		if m.manager.Serves(r.Context()) {
+			next.ServeHTTP(w, r)
+			return
 		}
 		m.serve(w, r, next)
 	})
@@ -117,10 +94,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	q := &request{m: m, r: r}
 	q.w = writer{ResponseWriter: w, q: q}
-	q.carrier.q.Store(q)
-	q.ctx = sessions.Context{Context: r.Context(), Carrier: &q.carrier}
-	q.inside.within(r.Context(), &q.carrier)
-	inner := r.WithContext(&q.ctx)
+	inner := r.WithContext(q.Begin(r.Context(), m.manager, q))
 	q.handler = inner
 	// net/http looks for these on the request it made: an outer handler logs
 	// the pattern, and the server removes a form's temporary files.
@@ -131,25 +105,31 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		}
 	}()
 	if q.autoloads() {
-		if _, err := q.load(&q.ctx); err != nil {
-			q.fail(err)
+		if _, err := sessions.Load(inner.Context()); err != nil {
+			q.answer(err)
 			return
 		}
 	}
 	next.ServeHTTP(q.w.wrap(), inner)
-	q.finish() // not after a panic: what the handler did not finish is not committed
+	if q.begin() == nil {
+		q.Finish()
+	} // not after a panic: what the handler did not finish is not committed
 }
 
 // answerError is the default error handler.
 func answerError(w http.ResponseWriter, _ *http.Request, err error) {
 	status := http.StatusInternalServerError
-	if errors.Is(err, sessions.ErrTooManySessions) {
+	switch {
+	case isAny(err, sessions.ErrTooManySessions):
 		status = http.StatusForbidden
-	}
-	for _, temporary := range []error{stores.ErrUnavailable, sessions.ErrUnreadable, sessions.ErrBusy, context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, temporary) {
-			status = http.StatusServiceUnavailable
-		}
+	case isAny(err, stores.ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case isAny(err, stores.ErrUnavailable, sessions.ErrUnreadable, sessions.ErrBusy, context.DeadlineExceeded, context.Canceled):
+		status = http.StatusServiceUnavailable
 	}
 	http.Error(w, http.StatusText(status), status)
+}
+
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 }

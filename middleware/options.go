@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -13,15 +14,13 @@ import (
 
 // Option configures a [Middleware]. Options are checked together in [New]; of
 // two that set the same thing, the later one counts.
-type Option func(*config)
+type Option func(*options) error
 
-// config is what the options say. What concerns sessions goes to the manager as
+// options is what the options say. What concerns sessions goes to the manager as
 // it is.
-type config struct {
+type options struct {
 	sessions sessions.Config
-	touch    *time.Duration
 
-	encrypts      bool
 	cookieName    string
 	cookiePath    string
 	cookieDomain  string
@@ -29,9 +28,6 @@ type config struct {
 	partitioned   bool
 	insecureHTTP  bool
 	scriptAccess  bool
-	owned         bool
-	signed        bool
-	signingKeys   []encrypt.Key
 	errorHandler  func(http.ResponseWriter, *http.Request, error)
 	autoloadAll   bool
 	autoload      []string
@@ -40,56 +36,80 @@ type config struct {
 	skips         []func(*http.Request) bool
 }
 
+// set returns the option that can't fail by itself.
+func set(f func(*options)) Option {
+	return func(o *options) error {
+		f(o)
+		return nil
+	}
+}
+
 // WithEncryptor seals every record, in the cookie and on the server.
 func WithEncryptor(e encrypt.Encryptor) Option {
-	return func(c *config) { c.sessions.Encryptor, c.encrypts = e, true }
+	return func(o *options) error {
+		// The result of a constructor whose error was not looked at.
+		if k, ok := e.(*encrypt.Keyring); e == nil || ok && k == nil {
+			return errors.New("WithEncryptor: the encryptor is nil; check the error of its constructor")
+		}
+		o.sessions.Encryptor = e
+		return nil
+	}
 }
 
 // WithoutEncryption allows a store outside the process to hold records that
 // everybody who reads the store can read.
 func WithoutEncryption() Option {
-	return func(c *config) { c.sessions.WithoutEncryption = true }
+	return set(func(o *options) { o.sessions.WithoutEncryption = true })
 }
 
 // WithSerializer sets how values are encoded; the default is [serialize.JSON].
 // Sessions whose values are encoded otherwise do not decode any more.
 func WithSerializer(s serialize.Serializer) Option {
-	return func(c *config) { c.sessions.Serializer = s }
+	return set(func(o *options) { o.sessions.Serializer = s })
 }
 
 // WithAudience names the application. Records are bound to it, so that two
 // applications that share keys and a cookie name do not accept each other's
 // sessions. Changing it ends every session.
 func WithAudience(name string) Option {
-	return func(c *config) { c.sessions.Audience = name }
+	return set(func(o *options) { o.sessions.Audience = name })
 }
 
-// WithLifetime sets how long a session lives from its creation or, together
-// with [WithRolling], from its last use; 400 days at most. The default 0 is
-// session-only: the cookie has no Max-Age and goes with the browser; on the
-// server the session ends after [WithMaxLifetime].
+// WithLifetime sets how long a session lives from its beginning, or its user's last
+// login, however much it is used: the absolute end. The default is 30 days, the most
+// 400.
 func WithLifetime(d time.Duration) Option {
-	return func(c *config) { c.sessions.Lifetime = d }
+	return set(func(o *options) { o.sessions.Lifetime = d })
 }
 
-// WithRolling makes the lifetime an idle timeout: use extends it, up to
-// [WithMaxLifetime] after the session's creation. Only requests that load the
-// session count as use.
-func WithRolling() Option {
-	return func(c *config) { c.sessions.Rolling = true }
+// WithRolling ends a session that is not used for as long as idle, before its
+// lifetime is over. Only requests that load the session count as use.
+func WithRolling(idle time.Duration) Option {
+	return func(o *options) error {
+		if idle == 0 {
+			return errors.New("WithRolling(0) has no idle time; give one, or leave it out")
+		}
+		o.sessions.Rolling = idle
+		return nil
+	}
 }
 
-// WithMaxLifetime ends rolling and session-only sessions this long after their
-// creation, however much they are used; the default is 30 days.
-func WithMaxLifetime(d time.Duration) Option {
-	return func(c *config) { c.sessions.MaxLifetime = d }
+// WithPersistentCookie lets the browser keep the cookie when it is closed, for as
+// long as the session lives: the cookie has a Max-Age. Without it the browser forgets
+// the cookie then. A session may differ; see [sessions.Session.SetPersistent].
+func WithPersistentCookie() Option {
+	return set(func(o *options) { o.sessions.PersistentCookie = true })
 }
 
 // WithTouchInterval sets how often at most use extends a rolling session; 0 is
-// with every response. The default is a twentieth of the lifetime, at most five
+// with every response. The default is a twentieth of the idle time, at most five
 // minutes. Last access is known to within that interval.
 func WithTouchInterval(d time.Duration) Option {
-	return func(c *config) { c.touch = &d }
+	return set(func(o *options) {
+		if o.sessions.TouchInterval = d; d == 0 {
+			o.sessions.TouchInterval = time.Nanosecond // every response: 0 would be the default
+		}
+	})
 }
 
 // WithOwners lets sessions have owners ([sessions.Session.SetOwner]), whose
@@ -98,38 +118,37 @@ func WithTouchInterval(d time.Duration) Option {
 // change keys, add the new one at the end on every machine first, and only then
 // move it to the front: a machine that does not have it finds nothing under it.
 func WithOwners(keys ...encrypt.Key) Option {
-	return func(c *config) { c.owned, c.sessions.Owners = true, keys }
+	return func(o *options) error {
+		if len(keys) == 0 {
+			return errors.New("WithOwners: no keys; give it at least one, from encrypt.GenerateKey")
+		}
+		o.sessions.Owners = keys
+		return nil
+	}
 }
 
-// WithMaxSessionsPerOwner limits how many sessions an owner has. A login over
-// the limit fails at commit with [sessions.ErrTooManySessions] (403 by default) or,
-// with endOldest, ends the owner's oldest logins. It holds for logins at the same
-// moment too, whichever server they reach.
-//
-// A limit that refuses counts what nobody uses: where the answer to a login is lost
-// the browser has no cookie, but the session lives until it idles out or ends, and
-// the user is refused for as long. With a limit of 1 that is every login that is
-// retried; prefer endOldest, or keep the idle lifetime short. A login that died
-// before its session was written counts for a minute.
-func WithMaxSessionsPerOwner(n int, endOldest bool) Option {
-	return func(c *config) { c.sessions.MaxSessionsPerOwner, c.sessions.EndOldest = n, endOldest }
+// WithMaxSessionsPerOwner limits how many sessions an owner has. A login over the
+// limit fails at commit with [sessions.ErrTooManySessions] or, with
+// [sessions.EndOldest], ends the owner's oldest logins. Of two logins at once beyond
+// the limit the later one is refused, or the earlier one ended. A refusing limit
+// counts a login whose answer was lost for as long as its session lives, and one that
+// died on the way for as long as a stub lives ([WithStubLifetime]).
+func WithMaxSessionsPerOwner(n int, over sessions.Overflow) Option {
+	return set(func(o *options) { o.sessions.MaxSessionsPerOwner, o.sessions.Overflow = n, over })
 }
 
 // WithCookieCache puts a sealed copy of a server-held session into the cookie,
-// beside the ID. For the time given, an hour at most, after the server was asked a
-// request reads the copy: no round trip. A change saves at the copy's revision: one.
-// A response that was on its way while another changed the session may show the
-// older state for as long; changes are never lost. A login can be undone in the
-// browser by the answer to an older request that crosses it within a tenth of a
-// second. The copy is left out where it has no room.
+// beside the ID. For the time given, an hour at most, after the server was asked a request reads
+// the copy: no round trip. A change saves at the copy's revision: one. Ending a
+// session elsewhere takes effect within that time, and a response that was on
+// its way while another changed the session may show the older state for as
+// long; changes are never lost. A login can be undone in the browser by the
+// answer to an older request that crosses it within a tenth of a second. The copy
+// is left out where it has no room.
 //
-// A session that was ended elsewhere is out within that time, and as much later as
-// the clocks of the processes differ. Until then it passes every handler that only
-// reads it, for a POST too; where a handler changes it, its answer stands, but
-// nothing is written. What must not happen after an end calls [sessions.Commit]
-// first: like a new ID, that always asks the server.
+// Regenerating the ID and [sessions.Commit] always ask the server.
 func WithCookieCache(fresh time.Duration) Option {
-	return func(c *config) { c.sessions.CookieCache = fresh }
+	return set(func(o *options) { o.sessions.CookieCache = fresh })
 }
 
 // WithCookieCacheFallback lets a copy serve reads for this long while the store
@@ -137,13 +156,20 @@ func WithCookieCache(fresh time.Duration) Option {
 // still fail then. A session that was ended elsewhere can be read for as long.
 // One read a second waits to see whether the store still fails.
 func WithCookieCacheFallback(d time.Duration) Option {
-	return func(c *config) { c.sessions.CookieCacheFallback = d }
+	return set(func(o *options) { o.sessions.CookieCacheFallback = d })
 }
 
 // WithCommitTimeout bounds a commit with all its retries; the default is five
 // seconds. A commit does not stop when the client goes away.
 func WithCommitTimeout(d time.Duration) Option {
-	return func(c *config) { c.sessions.CommitTimeout = d }
+	return set(func(o *options) { o.sessions.CommitTimeout = d })
+}
+
+// WithStubLifetime sets how long a store remembers that a session has ended or has
+// another ID, in place of ten minutes: longer than the longest handler, since a
+// request that has loaded the session before must find out when it commits.
+func WithStubLifetime(d time.Duration) Option {
+	return set(func(o *options) { o.sessions.StubLifetime = d })
 }
 
 // WithCookieName names the cookie. The default is "__Host-Http-session": the
@@ -152,7 +178,7 @@ func WithCommitTimeout(d time.Duration) Option {
 // (a path or domain), "__Host-session" ([WithInsecureScriptAccess]) or "session"
 // ([WithInsecureHTTP]).
 func WithCookieName(name string) Option {
-	return func(c *config) { c.cookieName = name }
+	return set(func(o *options) { o.cookieName = name })
 }
 
 // WithFirebaseHosting names the cookie "__session", the only one that Firebase
@@ -162,13 +188,13 @@ func WithFirebaseHosting() Option { return WithCookieName("__session") }
 // WithCookiePath limits the cookie to a path; the default is "/". It is no
 // protection from other programs on the same host.
 func WithCookiePath(path string) Option {
-	return func(c *config) { c.cookiePath = path }
+	return set(func(o *options) { o.cookiePath = path })
 }
 
 // WithCookieDomain sends the cookie to a domain and all its subdomains. Without
 // it only the host that set the cookie gets it.
 func WithCookieDomain(domain string) Option {
-	return func(c *config) { c.cookieDomain = domain }
+	return set(func(o *options) { o.cookieDomain = domain })
 }
 
 // WithSameSite sets when other sites' requests carry the cookie: the default
@@ -177,26 +203,26 @@ func WithCookieDomain(domain string) Option {
 // if that page writes its new session, the new cookie takes the place of the
 // user's.
 func WithSameSite(mode http.SameSite) Option {
-	return func(c *config) { c.sameSite = mode }
+	return set(func(o *options) { o.sameSite = mode })
 }
 
 // WithPartitioned keeps a separate cookie for each top-level site that embeds
 // this one (CHIPS).
 func WithPartitioned() Option {
-	return func(c *config) { c.partitioned = true }
+	return set(func(o *options) { o.partitioned = true })
 }
 
 // WithInsecureHTTP drops the cookie's Secure attribute: anybody on the network
 // can then read and plant sessions. Browsers accept Secure cookies on
 // http://localhost, so development does not need it.
 func WithInsecureHTTP() Option {
-	return func(c *config) { c.insecureHTTP = true }
+	return set(func(o *options) { o.insecureHTTP = true })
 }
 
 // WithInsecureScriptAccess drops the cookie's HttpOnly attribute: every script
 // on the page can then read the session's token and send it away.
 func WithInsecureScriptAccess() Option {
-	return func(c *config) { c.scriptAccess = true }
+	return set(func(o *options) { o.scriptAccess = true })
 }
 
 // WithSignedIDs adds a MAC to the ID in the cookie and checks it before the
@@ -204,7 +230,13 @@ func WithInsecureScriptAccess() Option {
 // signs, all verify. It is a filter: what protects a session is that its ID
 // can't be guessed. Cookies without a MAC are rejected once the option is on.
 func WithSignedIDs(keys ...encrypt.Key) Option {
-	return func(c *config) { c.signed, c.signingKeys = true, keys }
+	return func(o *options) error {
+		if len(keys) == 0 {
+			return errors.New("WithSignedIDs: no keys; give it at least one, from encrypt.GenerateKey")
+		}
+		o.sessions.SignedIDs = keys
+		return nil
+	}
 }
 
 // WithAutoload loads the session before the handler runs, for requests that
@@ -214,27 +246,39 @@ func WithSignedIDs(keys ...encrypt.Key) Option {
 //
 // A load that fails is answered by the error handler.
 func WithAutoload(patterns ...string) Option {
-	return func(c *config) {
-		c.autoloadAll = c.autoloadAll || len(patterns) == 0
-		c.autoload = append(c.autoload, patterns...)
-	}
+	return set(func(o *options) {
+		o.autoloadAll = o.autoloadAll || len(patterns) == 0
+		o.autoload = append(o.autoload, patterns...)
+	})
 }
 
 // WithAutoloadRegexp is [WithAutoload] for paths that match an expression as a
 // whole: "/admin" does not match "/administrator".
 func WithAutoloadRegexp(exprs ...*regexp.Regexp) Option {
-	return func(c *config) { c.autoloadRegex = append(c.autoloadRegex, exprs...) }
+	return set(func(o *options) { o.autoloadRegex = append(o.autoloadRegex, exprs...) })
 }
 
 // WithAutoloadFunc is [WithAutoload] for requests of which match says true.
 func WithAutoloadFunc(match func(*http.Request) bool) Option {
-	return func(c *config) { c.autoloadFuncs = append(c.autoloadFuncs, match) }
+	return func(o *options) error {
+		if match == nil {
+			return errors.New("WithAutoloadFunc: the function is nil; leave it out")
+		}
+		o.autoloadFuncs = append(o.autoloadFuncs, match)
+		return nil
+	}
 }
 
 // WithSkip hands requests of which skip says true to the handler untouched: they
 // have no session, and Load answers [sessions.ErrNoMiddleware].
 func WithSkip(skip func(*http.Request) bool) Option {
-	return func(c *config) { c.skips = append(c.skips, skip) }
+	return func(o *options) error {
+		if skip == nil {
+			return errors.New("WithSkip: the function is nil; leave it out")
+		}
+		o.skips = append(o.skips, skip)
+		return nil
+	}
 }
 
 // WithSkipHeader skips requests that have the header, with one of the values
@@ -261,21 +305,20 @@ func WithSkipHeader(name string, values ...string) Option {
 // then, and nothing that it writes later will be; the error handler must write a
 // status, or net/http sends 200. It gets the handler's request; a session that is
 // loaded is found there as it is stored, without what could not be committed. The
-// default answers 503 where the store failed or a record does not open, 403 where
-// the user has too many sessions, and 500 otherwise, and says nothing of the cause.
+// default answers 503 where the store failed or a record does not open, and 500
+// otherwise, and says nothing of the cause.
 func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option {
-	return func(c *config) { c.errorHandler = h }
+	return set(func(o *options) { o.errorHandler = h })
 }
 
-// WithLogger logs what happens to sessions: failures as errors, discarded changes,
-// sessions over a limit and cookies that name a key which is not in the ring as
-// warnings, other rejected tokens and sessions that were ended elsewhere as
-// information, the rest as debug. IDs appear as hashes only.
+// WithLogger logs what happens to sessions: failures as errors, discarded
+// changes as warnings, rejected tokens as information, the rest as debug. IDs
+// appear as hashes only.
 func WithLogger(l *slog.Logger) Option {
-	return func(c *config) { c.sessions.Logger = l }
+	return set(func(o *options) { o.sessions.Logger = l })
 }
 
 // WithHooks calls functions as things happen to sessions.
 func WithHooks(h sessions.Hooks) Option {
-	return func(c *config) { c.sessions.Hooks = h }
+	return set(func(o *options) { o.sessions.Hooks = h })
 }

@@ -17,8 +17,12 @@ import (
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
-// outside is a store outside the process: it does not describe itself.
+// outside is a store outside the process.
 type outside struct{ stores.Store }
+
+func (o outside) Place() stores.Place {
+	return stores.Place{Name: "outside", Server: o.Store.Place().Server}
+}
 
 func TestInvalidOptions(t *testing.T) {
 	const day = 24 * time.Hour
@@ -85,22 +89,24 @@ func TestInvalidOptions(t *testing.T) {
 		{"nil skip function", mem, opts{middleware.WithSkip(nil)}, "WithSkip", "leave it out"},
 
 		{"lifetime over 400 days", mem, opts{middleware.WithLifetime(400*day + time.Second)}, "WithLifetime", "use a shorter one"},
-		{"cap over 400 days", mem, opts{middleware.WithMaxLifetime(401 * day)}, "WithMaxLifetime", "use a shorter one"},
-		{"negative lifetime", mem, opts{middleware.WithLifetime(-1)}, "WithLifetime", "use 0"},
+		{"negative lifetime", mem, opts{middleware.WithLifetime(-1)}, "WithLifetime", "leave it out"},
 		{"lifetime under a second", mem, opts{middleware.WithLifetime(time.Millisecond)}, "WithLifetime", "use a longer one"},
-		{"negative cap", mem, opts{middleware.WithMaxLifetime(-1)}, "WithMaxLifetime", "leave it out"},
-		{"negative touch interval", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithTouchInterval(-1)}, "WithTouchInterval", "use 0"},
+		{"negative idle time", mem, opts{middleware.WithRolling(-1)}, "WithRolling", "leave it out"},
+		{"idle time under a second", mem, opts{middleware.WithRolling(time.Millisecond)}, "WithRolling", "use a longer"},
+		{"no idle time", mem, opts{middleware.WithRolling(0)}, "WithRolling", "give one"},
+		{"stub lifetime under a minute", mem, opts{middleware.WithStubLifetime(time.Second)}, "WithStubLifetime", "leave it out"},
+		{"commit timeout over a minute", mem, opts{middleware.WithCommitTimeout(time.Hour)}, "WithCommitTimeout", "shorten it"},
+		{"negative touch interval", mem, opts{middleware.WithRolling(day), middleware.WithPersistentCookie(), middleware.WithTouchInterval(-1)}, "WithTouchInterval", "use 0"},
 		{"negative commit timeout", mem, opts{middleware.WithCommitTimeout(-1)}, "WithCommitTimeout", "leave it out"},
-		{"rolling without lifetime", mem, opts{middleware.WithRolling()}, "WithRolling", "set the idle timeout with WithLifetime"},
+		{"rolling over lifetime", mem, opts{middleware.WithRolling(31 * day)}, "WithRolling", "shorten the idle time"},
 		{"touch interval without rolling", mem, opts{middleware.WithLifetime(day), middleware.WithTouchInterval(time.Minute)}, "WithTouchInterval", "add it, or leave"},
 		{"touch interval 0 without rolling", mem, opts{middleware.WithLifetime(day), middleware.WithTouchInterval(0)}, "WithTouchInterval", "add it, or leave"},
-		{"touch interval over lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithTouchInterval(day)}, "WithTouchInterval", "shorten it"},
-		{"cap over fixed lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithMaxLifetime(2 * day)}, "WithMaxLifetime", "leave one of them out"},
-		{"cap under rolling lifetime", mem, opts{middleware.WithLifetime(day), middleware.WithRolling(), middleware.WithMaxLifetime(time.Hour)}, "WithMaxLifetime", "lengthen the first"},
+		{"touch interval over lifetime", mem, opts{middleware.WithRolling(day), middleware.WithPersistentCookie(), middleware.WithTouchInterval(day)}, "WithTouchInterval", "shorten it"},
+		{"lifetime under idle time", mem, opts{middleware.WithLifetime(time.Hour), middleware.WithRolling(day)}, "WithLifetime", "lengthen the lifetime"},
 
 		{"store of a failed constructor", (*memstore.Store)(nil), nil, "store", "check the error"},
 		{"owners without keys", mem, opts{middleware.WithOwners()}, "WithOwners", "give it at least one"},
-		{"signed IDs without keys", mem, opts{middleware.WithSignedIDs()}, "WithSignedIDs", "give at least one"},
+		{"signed IDs without keys", mem, opts{middleware.WithSignedIDs()}, "WithSignedIDs", "give it at least one"},
 		{"signed IDs with a key twice", mem, opts{middleware.WithSignedIDs(key, key)}, "WithSignedIDs", "give each key once"},
 		{"signed IDs with the zero key", mem, opts{middleware.WithSignedIDs(key, encrypt.Key{})}, "WithSignedIDs", "make one with GenerateKey"},
 
@@ -127,8 +133,7 @@ func TestValidOptions(t *testing.T) {
 	for name, opts := range map[string][]middleware.Option{
 		"nothing":                   nil,
 		"400 days":                  {middleware.WithLifetime(400 * day)},
-		"rolling, 400 days":         {middleware.WithLifetime(400 * day), middleware.WithRolling()},
-		"cap of session-only":       {middleware.WithMaxLifetime(day)},
+		"rolling, 400 days":         {middleware.WithLifetime(400 * day), middleware.WithRolling(400 * day)},
 		"None and Secure":           {middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
 		"__Http- with Path, Domain": {middleware.WithCookieName("__Http-id"), middleware.WithCookiePath("/app"), middleware.WithCookieDomain("example.com")},
 		"__Host- with scripts":      {middleware.WithCookieName("__Host-id"), middleware.WithInsecureScriptAccess()},
@@ -169,7 +174,7 @@ func TestCookieAttributes(t *testing.T) {
 		"__Host-Http-session; Path=/; HttpOnly; Secure; SameSite=None; Partitioned": {
 			middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
 		"__Host-session; Path=/; Secure; SameSite=Lax":                            {middleware.WithInsecureScriptAccess()},
-		"__Host-Http-session; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax": {middleware.WithLifetime(time.Minute)},
+		"__Host-Http-session; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax": {middleware.WithLifetime(time.Minute), middleware.WithPersistentCookie()},
 	} {
 		require.Equal(t, want, cookieLine(t, opts...))
 	}

@@ -37,7 +37,7 @@ func TestRotationLogsNobodyOut(t *testing.T) {
 		require.NoError(t, err)
 		return r
 	}
-	aes, fernet := keyring(t, encrypt.NewAESGCM, a), keyring(t, encrypt.NewFernet, a)
+	aes, cbc := keyring(t, encrypt.NewAESGCM, a), keyring(t, encrypt.NewAESCBCHMAC, a)
 	signed := func(keys ...encrypt.Key) stores.Store {
 		s, err := cookiestore.Signed(keys...)
 		require.NoError(t, err)
@@ -68,14 +68,14 @@ func TestRotationLogsNobodyOut(t *testing.T) {
 			{memory, rollout{with(keyring(t, encrypt.NewAESGCM, b, a)), middleware.WithCookieCache(time.Nanosecond)}},
 			{memory, rollout{with(keyring(t, encrypt.NewAESGCM, b)), middleware.WithCookieCache(time.Nanosecond)}},
 		},
-		"Fernet to AES-GCM, in a cookie": {
-			{cookie, rollout{with(fernet)}},
-			{cookie, rollout{with(joined(aes, fernet))}},
+		"AES-CBC to AES-GCM, in a cookie": {
+			{cookie, rollout{with(cbc)}},
+			{cookie, rollout{with(joined(aes, cbc))}},
 			{cookie, rollout{with(aes)}},
 		},
-		"Fernet to AES-GCM, in memory": {
-			{memory, rollout{with(fernet)}},
-			{memory, rollout{with(joined(aes, fernet))}},
+		"AES-CBC to AES-GCM, in memory": {
+			{memory, rollout{with(cbc)}},
+			{memory, rollout{with(joined(aes, cbc))}},
 			{memory, rollout{with(aes)}},
 		},
 		"the keys of a signed cookie": {{signed(a), nil}, {signed(b, a), nil}, {signed(b), nil}},

@@ -313,7 +313,7 @@ func deeds(file string) []deed {
 		}},
 		{name: "clear, then no write", want: ended, do: func(w http.ResponseWriter, r *http.Request) {
 			increment(session(r))
-			session(r).Clear()
+			session(r).Destroy()
 		}},
 		{name: "logout after Write", want: endedLate, do: func(w http.ResponseWriter, r *http.Request) {
 			s := session(r)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
-	"github.com/bulla-go/bulla/stores"
 )
 
 // Who does not touch the session pays three allocations: what the request has of
@@ -51,9 +50,9 @@ func TestUntouchedAllocates(t *testing.T) {
 func TestUntouchedAsksNobody(t *testing.T) {
 	mem := memory(t)
 	store := &flaky{Store: mem.store}
-	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithAutoload("/app/"), middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0))
+	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithAutoload("/app/"), middleware.WithRolling(time.Hour), middleware.WithPersistentCookie(), middleware.WithTouchInterval(0))
 	cookie := visited(t, mem.new(t).Handler(count))
-	for _, sent := range []string{"", cookie, "garbage", stores.Token{ID: stores.NewID()}.Value(nil)} {
+	for _, sent := range []string{"", cookie, "garbage", unknown()} {
 		a := ask(mw.Handler(http.NotFoundHandler()), "/page", sent)
 		require.Zero(t, store.calls())
 		require.Empty(t, a.ours())

@@ -353,7 +353,7 @@ func TestFailingCommitErrorHandler(t *testing.T) {
 func TestPanicGoesOn(t *testing.T) {
 	for _, s := range setups(t) {
 		var ev events
-		mw := s.new(t, ev.option())
+		mw := s.new(t, ev.option(), middleware.WithCommitTimeout(50*time.Millisecond))
 		what := errors.New("a bug")
 		h := mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			increment(session(r))

@@ -19,7 +19,8 @@ type Cause string
 func (c Cause) Error() string { return string(c) }
 
 // Explain returns what a message may show of a serializer's error: the text of its
-// innermost cause where that can't carry content, and otherwise the cause's type.
+// innermost cause where that can't carry content, and otherwise the cause's type. Most
+// users won't need it.
 func Explain(err error) string {
 	switch cause := innermost(err).(type) {
 	case Cause:

@@ -16,21 +16,3 @@ type Serializer interface {
 	Marshal(v any) ([]byte, error)
 	Unmarshal(data []byte, v any) error
 }
-
-// Layout is a [Serializer] that also brings the layout of the whole record, in
-// place of Bulla's own envelope. That is how records that another system wrote
-// are read.
-type Layout interface {
-	Serializer
-
-	// Join appends the record to dst. It may leave out metadata that the
-	// layout has no place for: without Created a session counts from the
-	// moment it is read, and without Deadline it ends when the configuration
-	// says. The result is the caller's, who may write over it, up to its
-	// capacity.
-	Join(dst []byte, env Envelope) ([]byte, error)
-
-	// Split takes a record apart; [NewValues] makes the values. The Envelope
-	// may share memory with data.
-	Split(data []byte) (Envelope, error)
-}

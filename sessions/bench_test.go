@@ -9,6 +9,7 @@ import (
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/cookiestore"
 	"github.com/bulla-go/bulla/stores/memstore"
@@ -16,20 +17,20 @@ import (
 
 // eachKind runs f with a manager of each kind of session, and with the token of
 // one that has about 200 bytes.
-func eachKind(b *testing.B, f func(b *testing.B, m *sessions.Manager, tok stores.Token)) {
+func eachKind(b *testing.B, f func(b *testing.B, m *sessions.Manager, tok token.Token)) {
 	onServers(b, f)
 	b.Run("sealed cookie", func(b *testing.B) { withSession(b, cookiestore.Sealed(), newRing(b), f) })
 }
 
 // onServers leaves out what the client holds.
-func onServers(b *testing.B, f func(b *testing.B, m *sessions.Manager, tok stores.Token)) {
+func onServers(b *testing.B, f func(b *testing.B, m *sessions.Manager, tok token.Token)) {
 	mem, err := memstore.New()
 	require.NoError(b, err)
 	b.Run("memory", func(b *testing.B) { withSession(b, mem, nil, f) })
 	b.Run("memory sealed", func(b *testing.B) { withSession(b, mem, newRing(b), f) })
 }
 
-func withSession(b *testing.B, store stores.Store, enc encrypt.Encryptor, f func(b *testing.B, m *sessions.Manager, tok stores.Token)) {
+func withSession(b *testing.B, store stores.Store, enc encrypt.Encryptor, f func(b *testing.B, m *sessions.Manager, tok token.Token)) {
 	m, err := sessions.NewManager(store, sessions.Config{Encryptor: enc, Lifetime: time.Hour})
 	require.NoError(b, err)
 	s := m.New()
@@ -45,7 +46,7 @@ func withSession(b *testing.B, store stores.Store, enc encrypt.Encryptor, f func
 
 // A request that reads a value.
 func BenchmarkRead(b *testing.B) {
-	eachKind(b, func(b *testing.B, m *sessions.Manager, tok stores.Token) {
+	eachKind(b, func(b *testing.B, m *sessions.Manager, tok token.Token) {
 		for b.Loop() {
 			s, err := m.Load(b.Context(), tok)
 			if err != nil {
@@ -63,7 +64,7 @@ func BenchmarkRead(b *testing.B) {
 
 // A request that changes a value.
 func BenchmarkChange(b *testing.B) {
-	eachKind(b, func(b *testing.B, m *sessions.Manager, tok stores.Token) {
+	eachKind(b, func(b *testing.B, m *sessions.Manager, tok token.Token) {
 		for b.Loop() {
 			s, err := m.Load(b.Context(), tok)
 			if err != nil {
@@ -85,7 +86,7 @@ func BenchmarkChange(b *testing.B) {
 
 // A login: the session has a new ID afterwards.
 func BenchmarkRegenerate(b *testing.B) {
-	eachKind(b, func(b *testing.B, m *sessions.Manager, tok stores.Token) {
+	eachKind(b, func(b *testing.B, m *sessions.Manager, tok token.Token) {
 		for b.Loop() {
 			s, err := m.Load(b.Context(), tok)
 			if err != nil {
@@ -105,7 +106,7 @@ func BenchmarkRegenerate(b *testing.B) {
 
 // A change that meets another one: it loads the newer record and is replayed.
 func BenchmarkConflict(b *testing.B) {
-	onServers(b, func(b *testing.B, m *sessions.Manager, tok stores.Token) {
+	onServers(b, func(b *testing.B, m *sessions.Manager, tok token.Token) {
 		raise := func(s *sessions.Session) {
 			if _, err := count.Update(s, func(n int) int { return n + 1 }); err != nil {
 				b.Fatal(err)
@@ -131,8 +132,8 @@ func BenchmarkConflict(b *testing.B) {
 
 // A token that names no session.
 func BenchmarkUnknown(b *testing.B) {
-	eachKind(b, func(b *testing.B, m *sessions.Manager, tok stores.Token) {
-		tok.ID = stores.NewID()
+	eachKind(b, func(b *testing.B, m *sessions.Manager, tok token.Token) {
+		tok.ID = token.NewID()
 		for b.Loop() {
 			if _, err := m.Load(b.Context(), tok); err == nil {
 				b.Fatal("it was loaded")

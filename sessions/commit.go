@@ -8,68 +8,60 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/internal/envelope"
+	"github.com/bulla-go/bulla/sessions/internal/oplog"
+	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 )
 
-// Phase says where a request stands when it commits.
-type Phase int
+// phase says where a request stands when it commits.
+type phase int
 
 const (
-	// Midway: the handler goes on afterwards, and may commit again.
-	Midway Phase = iota
-
-	// BeforeResponse: the last moment at which the client can be given a
-	// token.
-	BeforeResponse
-
-	// AfterResponse: the response has begun. Only what needs no new token is
-	// written; everything else is discarded and reported.
-	AfterResponse
+	midway         phase = iota // the handler goes on afterwards, and may commit again
+	beforeResponse              // the last moment at which the client can be given a token
+	afterResponse               // only what needs no new token is written
 )
 
-// Action says what the client's token needs after a commit.
-type Action int
+// action says what the client's token needs after a commit.
+type action int
 
 const (
-	Keep    Action = iota // nothing: the client's token is right, or must not be touched
-	Replace               // give the client Change.Token
-	Remove                // the session was ended: take the client's token away
+	keep    action = iota // nothing: the token is right, or must not be touched
+	replace               // give the client another one
+	remove                // the session was ended: take the token away
 )
 
-// Change is what a commit asks of the transport.
-type Change struct {
-	Action Action
-	Token  stores.Token  // of a Replace
-	MaxAge time.Duration // of a Replace: how long the client should keep it; 0: until the browser closes
+// change is what a commit asks of the client's token.
+type change struct {
+	action action
+	state  *record.State // of a replace
 }
 
 // job is what one commit has to do: the session's state at its begin.
 type job struct {
-	held   *held
-	id     stores.ID // of a new session, or the new one of a regeneration
-	values serialize.Values
-	log    []logged
-	edits  []edit
-	ended  []*held
+	held   *record.State
+	sent   string
+	id     token.ID // of a new session, or the new one of a regeneration
+	values envelope.Values
+	log    oplog.Log
+	ended  []ending
 	began  time.Time
 	lives  int
 }
 
 func (j *job) dirty() bool {
-	return len(j.edits) > 0 || len(j.log) > 0 && !j.values.Equal(j.held.vals())
+	return j.log.Edits() || j.log.Len() > 0 && !j.values.Equal(j.held.AllValues())
 }
 
-func (j *job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
+func (j *job) regenerate() bool { return j.held.Exists() && !j.id.IsZero() }
 
-// Commit writes what the request changed, with compare-and-swap: what another
-// request wrote meanwhile is loaded and this request's operations are replayed
-// on it. It does not stop when ctx is cancelled, but after the commit timeout.
+// commit writes what the request changed. It does not stop when ctx is cancelled,
+// but after the commit timeout.
 //
 // [ErrEnded] means that the session was ended elsewhere: nothing was written and
-// the client's token must stay as it is, since it may be a newer login's. After a
-// Destroy it can also mean that another request has changed the session's ID, and
-// that it lives on under the new one; a session with an owner is found and ended.
+// the client's token must stay as it is, since it may be a newer login's.
 // [ErrTooLate] means that changes after the response began needed a new token,
 // and were discarded.
 //
@@ -79,19 +71,16 @@ func (j *job) regenerate() bool { return j.held.exists() && !j.id.IsZero() }
 // they were written, and every further commit of this Session answers the same,
 // so that nothing is applied twice. After any other error nothing was written;
 // further commits are of later changes alone, and one without any answers the same,
-// but for the BeforeResponse one. A Destroy that failed is tried again.
-func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, error) {
-	if !s.usable() {
-		return Change{}, ErrNotLoaded
-	}
+// but for that before the response. A Destroy that failed is tried again.
+func (m *Manager) commit(ctx context.Context, s *Session, p phase) (change, error) {
 	s.mu.Lock()
-	if phase != Midway {
+	if p != midway {
 		s.fixed = true
 	}
-	settled := m.settled(s, phase)
+	settled := m.settled(s, p)
 	s.mu.Unlock()
 	if settled {
-		return Change{}, nil
+		return change{}, nil
 	}
 
 	s.commit.Lock()
@@ -100,95 +89,112 @@ func (m *Manager) Commit(ctx context.Context, s *Session, phase Phase) (Change, 
 	switch {
 	case s.unsure != nil:
 		defer s.mu.Unlock()
-		return Change{}, s.unsure
+		return change{}, s.unsure
 	case s.gone:
 		defer s.mu.Unlock()
-		s.log = nil
-		return Change{}, ErrEnded
-	case phase != BeforeResponse && s.dropped != nil && !s.changed():
+		s.discard()
+		return change{}, ErrEnded
+	case p != beforeResponse && s.dropped != nil && !s.changed():
 		defer s.mu.Unlock()
-		return Change{}, s.dropped
+		return change{}, s.dropped
 	}
-	late := phase == AfterResponse && s.discardLate()
+	late := p == afterResponse && s.discardLate()
 	j, dropped := s.job(), s.dropped
 	s.mu.Unlock()
 	if late { // told without the lock: the hook may look at the session
-		m.emit(ctx, evLateChange, j.held.id(), time.Time{}, Event{})
+		m.emit(ctx, evLateChange, j.held.SessionID().Key(), time.Time{}, Event{})
 	}
 
 	var tooLate error
 	if late {
 		tooLate = fmt.Errorf("%w; the changes were discarded", ErrTooLate)
 	}
-	t := m.plan(&j, phase)
+	t := m.plan(&j, p)
 	if t == taskNone && len(j.ended) == 0 {
-		return Change{}, tooLate
+		return change{}, tooLate
 	}
 	ctx, cancel := m.commitContext(ctx)
 	defer cancel()
 	s.setWriting(true)
 	defer s.setWriting(false)
-	change, err := m.run(ctx, s, &j, t)
-	if t == taskNone && phase != BeforeResponse {
+	c, err := m.run(ctx, s, &j, t)
+	if t == taskNone && p != beforeResponse {
 		err = cmp.Or(err, dropped) // the end was written, what was to follow it was not
 	}
-	return change, cmp.Or(err, tooLate)
+	return c, cmp.Or(err, tooLate)
+}
+
+func (s *Session) setWriting(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = is
 }
 
 // overdue tells where a failure is the commit's own time limit.
 func (m *Manager) overdue(ctx context.Context, err error) error {
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && !errors.Is(err, stores.ErrUnavailable) {
 		return fmt.Errorf("%w: the commit took longer than %v: %w", stores.ErrUnavailable, m.timeout, err)
 	}
 	return err
 }
 
-// drop takes back what j was to write, but not what was logged meanwhile. Where
-// it may have been written nothing is written any more: a later commit could take
-// its own write for another request's, and apply the log twice.
-func (s *Session) drop(j *job, err error, unsure bool) error {
+// drop takes back what j was to write, but not what was logged meanwhile.
+func (s *Session) drop(j *job, err error) error {
 	if more := s.settle(j, j.held); more != nil {
 		err = errors.Join(err, more)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lives == j.lives {
-		if s.dropped = err; unsure {
-			s.unsure = err
-		}
+		s.dropped = err
 	}
 	return err
+}
+
+// doubt notes that j may have been written, although it was dropped. Then nothing is
+// written any more: a later commit could take its own write for another request's,
+// and apply the log twice.
+func (s *Session) doubt(j *job, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lives == j.lives {
+		s.unsure = err
+	}
+}
+
+// doubtful tells whether a commit that failed may have been carried out.
+func doubtful(err error) bool {
+	return errors.Is(err, stores.ErrUnavailable) && !errors.Is(err, stores.ErrFull) || errors.Is(err, ErrUnreadable)
 }
 
 // changed tells whether the request has done what is not written yet. It needs
 // s.mu.
 func (s *Session) changed() bool {
-	return len(s.log)+len(s.edits)+len(s.ended) > 0 || s.held.exists() && !s.next.IsZero()
+	return s.log.Len()+len(s.ended) > 0 || s.held.Exists() && !s.next.IsZero()
 }
 
 // settled tells whether there is plainly nothing to write, as after most
 // requests, and no other commit under way that has. It needs s.mu.
-func (m *Manager) settled(s *Session, phase Phase) bool {
-	if len(s.log)+len(s.edits)+len(s.ended) > 0 || s.gone || s.unsure != nil || s.dropped != nil || s.refused {
+func (m *Manager) settled(s *Session, p phase) bool {
+	if s.log.Len()+len(s.ended) > 0 || s.gone || s.unsure != nil || s.dropped != nil || s.refused {
 		return false
 	}
-	h := s.held
-	if !h.exists() {
+	st := s.held
+	if !st.Exists() {
 		// After a Destroy the commit that creates the session may still be under
-		// way, and what it has written must be removed.
+		// way, and what it has written must be ended.
 		return s.lives == 0
 	}
-	if phase == AfterResponse {
+	if p == afterResponse {
 		return s.next.IsZero()
 	}
-	return s.next.IsZero() && !h.stale && m.cache == 0 &&
-		(m.expiry.idle == 0 || !m.expiry.due(now(), h.expires, h.meta.Deadline))
+	return s.next.IsZero() && !st.Stale && m.cache == 0 && !m.policy.Due(now(), st.Expires, &st.Meta)
 }
 
 // job needs s.mu.
 func (s *Session) job() job {
-	j := job{held: s.held, id: s.next, values: s.values, log: s.log, edits: s.edits, ended: s.ended, began: s.began, lives: s.lives}
-	if !s.held.exists() && s.values.Len()+len(s.edits) > 0 {
+	j := job{held: s.held, sent: s.sent, id: s.next, values: s.values, log: s.log.Snapshot(), ended: s.ended, began: s.began, lives: s.lives}
+	if !s.held.Exists() && (s.values.Len() > 0 || s.log.Edits()) {
 		s.begin()
 		j.id, j.began = s.id(), s.began
 	}
@@ -201,16 +207,13 @@ func (s *Session) job() job {
 func (s *Session) discardLate() bool {
 	// Of what the client holds only a new token would be the end.
 	ends := len(s.ended)
-	s.ended = slices.DeleteFunc(s.ended, (*held).clientHeld)
+	s.ended = slices.DeleteFunc(s.ended, func(e ending) bool { return e.here && s.m.engine == nil })
 	dropped := len(s.ended) < ends
 
-	regenerate := s.held.exists() && !s.next.IsZero()
-	if !s.keepsToken() && (len(s.log)+len(s.edits) > 0 || regenerate) {
-		s.values, s.log, s.edits = s.held.vals(), nil, nil
+	regenerates := s.held.Exists() && !s.next.IsZero()
+	if !s.keepsToken() && (s.log.Len() > 0 || regenerates) {
+		s.discard()
 		dropped = true
-	}
-	if regenerate {
-		s.next = stores.ID{}
 	}
 	if s.refused {
 		s.refused, dropped = false, true
@@ -221,20 +224,17 @@ func (s *Session) discardLate() bool {
 // keepsToken tells whether a change can be saved under the token that the client
 // has. It needs s.mu.
 func (s *Session) keepsToken() bool {
-	return s.held.exists() && !s.held.clientHeld() && s.next.IsZero()
+	return s.held.Exists() && !s.held.ClientHeld() && s.next.IsZero()
 }
 
-func (s *Session) setWriting(is bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writing = is
-}
-
-// refuse answers a change that is sure to be discarded since it comes too late,
-// as nothing is while a commit may still create the session. The next commit
-// reports it, too, for whoever did not look at the error. It needs s.mu.
+// refuse answers a change that is sure to be lost: the session has another ID, or it
+// comes too late, as nothing does while a commit may still create the session. The
+// next commit reports that, too, for whoever did not look at the error. It needs s.mu.
 func (s *Session) refuse() error {
-	if !s.fixed || s.writing || s.keepsToken() {
+	switch {
+	case s.grace:
+		return fmt.Errorf("%w: it has a new ID since a moment ago", ErrEnded)
+	case !s.fixed || s.writing && s.m.engine != nil || s.keepsToken():
 		return nil
 	}
 	s.refused = true
@@ -256,34 +256,34 @@ const (
 )
 
 // plan returns how j must be written.
-func (m *Manager) plan(j *job, phase Phase) task {
+func (m *Manager) plan(j *job, p phase) task {
 	switch {
-	case !j.held.exists() && j.values.Len()+len(j.edits) == 0:
+	case !j.held.Exists() && j.values.Len() == 0 && !j.log.Edits(): // it stayed empty
 		return taskNone
-	case !j.held.exists():
+	case !j.held.Exists():
 		return taskCreate
 	case j.regenerate():
 		return taskRegenerate
 	case j.dirty():
 		return taskSave
-	case phase == AfterResponse:
+	case p == afterResponse:
 		return taskNone
-	case j.held.copied && phase == Midway:
+	case j.held.Copied && p == midway: // whatever else is due: it is to ask the server
 		return taskConfirm
-	case j.held.copied && m.outage.lasts():
-		return taskNone // what is best effort does not wait for a failure
-	case j.held.stale || m.expiry.due(now(), j.held.expires, j.held.meta.Deadline):
+	case j.held.Copied && m.outage.lasts(): // what is best effort does not wait for a failure
+		return taskNone
+	case j.held.Stale || m.policy.Due(now(), j.held.Expires, &j.held.Meta):
 		return taskRefresh
-	case m.cache > 0 && !j.held.copied && fresh(j.held, copySlack):
+	case m.cache > 0 && !j.held.Copied && j.held.Fresh(copySlack):
 		return taskSame
-	case m.cache > 0 && !j.held.copied:
+	case m.cache > 0 && !j.held.Copied:
 		return taskRenew
 	}
 	return taskNone
 }
 
 // write writes j and returns what the store has then.
-func (m *Manager) write(ctx context.Context, j *job, t task) (*held, error) {
+func (m *Manager) write(ctx context.Context, j *job, t task) (*record.State, error) {
 	switch t {
 	case taskCreate:
 		return m.create(ctx, j)
@@ -303,98 +303,91 @@ func (m *Manager) write(ctx context.Context, j *job, t task) (*held, error) {
 
 // run does the job. An end comes first: who logs out must be out, whatever
 // happens to the session that may begin after.
-func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (Change, error) {
-	var change Change
-	var elsewhere error
-	for i, h := range j.ended {
-		err := m.destroy(ctx, h)
-		switch {
-		case err == nil:
-			change.Action = Remove
-		case errors.Is(err, ErrEnded):
-			elsewhere = err
-		default:
+func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (change, error) {
+	var c change
+	for i := range j.ended {
+		err := m.overdue(ctx, m.end(ctx, &j.ended[i]))
+		if err == nil || errors.Is(err, ErrEnded) {
 			s.mu.Lock()
-			s.ended[i] = h.perhapsEnded()
+			s.ended = s.ended[1:]
 			s.mu.Unlock()
-			if err = m.overdue(ctx, err); t != taskNone { // it was to begin after the end
-				err = s.drop(j, err, false)
+		}
+		if err != nil {
+			if t != taskNone { // it was to begin after the end
+				err = s.drop(j, err)
 			}
-			return change, err
+			return c, err
+		}
+		if !j.ended[i].gone {
+			c.action = remove
 		}
 	}
-	// One of several is this request's own session of a moment ago.
-	if elsewhere != nil && change.Action == Keep {
-		m.emit(ctx, evEnded, j.ended[0].id(), time.Time{}, Event{})
-	} else {
-		elsewhere = nil
-	}
-	s.mu.Lock()
-	s.ended = s.ended[len(j.ended):]
-	s.mu.Unlock()
 	if t == taskNone {
-		return change, elsewhere
+		return c, nil
 	}
 
-	h, err := m.write(ctx, j, t)
+	st, err := m.write(ctx, j, t)
 	if errors.Is(err, ErrEnded) {
 		s.mu.Lock()
 		if s.lives == j.lives { // else it is another session that was ended
-			s.gone, s.log = true, nil
+			s.gone = true
+			s.discard()
 		}
 		s.mu.Unlock()
-		m.emit(ctx, evEnded, j.held.id(), time.Time{}, Event{})
-		return change, err
+		m.emit(ctx, evEnded, j.held.SessionID().Key(), time.Time{}, Event{Err: err})
+		return c, err
 	}
 	if err != nil {
 		if err = m.overdue(ctx, err); t != taskConfirm { // which writes nothing
-			err = s.drop(j, err, errors.Is(err, stores.ErrUnavailable))
+			if err = s.drop(j, err); doubtful(err) {
+				s.doubt(j, err)
+			}
 		}
-		return change, err
+		return c, err
 	}
-	if m.cache > 0 && !h.copied {
-		h = m.addCopy(h)
+	if m.cache > 0 && !st.Copied {
+		st = m.addCopy(st)
 	}
-	other := !h.token.ID.Equal(j.held.id())
-	if other || h.token.Payload != h.sent || m.expiry.idle > 0 && !h.expires.Equal(j.held.expires) {
-		change = m.replace(h)
+	other := !st.ID.Equal(j.held.SessionID())
+	if other || st.Payload != j.sent || m.maxAge(st) > 0 && !st.Expires.Equal(j.held.Expires) ||
+		st.Meta.Persistent != j.held.Meta.Persistent {
+		c = change{replace, st}
 	}
-	if h != j.held {
-		h.sent = h.token.Payload
-	}
-	return change, s.settle(j, h)
+	return c, s.settle(j, st)
 }
 
-// settle makes h, which is j.held where nothing was written, the state on which
+// settle makes st, which is j.held where nothing was written, the state on which
 // the session goes on. What was logged while the commit ran stays to be committed;
-// where it can't be replayed on h it is dropped, and the error says so.
-func (s *Session) settle(j *job, h *held) error {
+// where it can't be replayed on st it is dropped, and the error says so.
+func (s *Session) settle(j *job, st *record.State) error {
 	s.mu.Lock()
 	if s.lives != j.lives { // destroyed while the commit ran: so must this be
-		if h != j.held {
-			s.ended = append(s.ended, h)
+		if st != j.held {
+			s.ended = append(s.ended, endingOf(st))
 		}
 		s.mu.Unlock()
 		return nil
 	}
-	s.held, s.dropped = h, nil
-	s.edits = s.edits[len(j.edits):]
-	if s.next.Equal(j.id) {
-		s.next = stores.ID{}
+	s.held, s.sent, s.dropped = st, j.sent, nil
+	if st != j.held {
+		s.sent = st.Payload
 	}
-	s.log = s.log[len(j.log):]
-	log := s.log
-	if len(log) == 0 {
-		s.values = h.vals()
+	if s.next.Equal(j.id) {
+		s.next = token.ID{}
+	}
+	s.log = s.log.After(j.log)
+	log := s.log.Snapshot()
+	if log.Len() == 0 {
+		s.values = st.AllValues()
 	}
 	s.mu.Unlock()
 
 	// Update functions run outside the lock, as in apply.
-	for tries := 0; len(log) > 0; tries++ {
-		vals, err := replay(h.vals(), log)
+	for tries := 0; log.Len() > 0; tries++ {
+		vals, err := log.Values(st.AllValues())
 		s.mu.Lock()
-		if err == nil && s.lives == j.lives && len(s.log) > len(log) {
-			if log = s.log; tries < 100 {
+		if err == nil && s.lives == j.lives && s.log.Len() > log.Len() {
+			if log = s.log.Snapshot(); tries < 100 {
 				s.mu.Unlock()
 				continue
 			}
@@ -405,26 +398,11 @@ func (s *Session) settle(j *job, h *held) error {
 		case s.lives != j.lives:
 			return nil
 		case err != nil:
-			s.values, s.log = h.vals(), nil
+			s.discard()
 		default:
 			s.values = vals
 		}
 		return err
 	}
-	return nil
-}
-
-func (m *Manager) destroy(ctx context.Context, h *held) error {
-	started := m.clock()
-	if !h.clientHeld() {
-		switch err := m.endSession(ctx, h); {
-		case errors.Is(err, ErrEnded):
-			return err
-		case err != nil:
-			m.emit(ctx, evStoreError, h.token.ID, started, Event{Err: err})
-			return err
-		}
-	}
-	m.emit(ctx, evDestroyed, h.token.ID, started, Event{})
 	return nil
 }

@@ -29,7 +29,7 @@ func conflict(t *testing.T, a, b func(*sessions.Session)) *sessions.Session {
 }
 
 func TestWritesOnlyChanges(t *testing.T) {
-	st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
+	st, m := setup(t, sessions.Config{Rolling: time.Hour})
 	tok := begin(t, m)
 	writes := st.writes()
 	for what, use := range map[string]func(*sessions.Session){
@@ -95,10 +95,9 @@ func TestEmptySessions(t *testing.T) {
 
 func TestEndThenBegin(t *testing.T) {
 	for what, end := range map[string]func(*sessions.Session){
-		"Clear":   (*sessions.Session).Clear,
-		"Destroy": (*sessions.Session).Destroy,
-		"twice":   func(s *sessions.Session) { s.Clear(); s.Destroy() },
-		"between": func(s *sessions.Session) { s.Clear(); count.Set(s, 5); s.Clear() },
+		"once":    (*sessions.Session).Destroy,
+		"twice":   func(s *sessions.Session) { s.Destroy(); s.Destroy() },
+		"between": func(s *sessions.Session) { s.Destroy(); count.Set(s, 5); s.Destroy() },
 	} {
 		t.Run(what, func(t *testing.T) {
 			st, m := setup(t, sessions.Config{})
@@ -131,7 +130,7 @@ func TestEndThenBegin(t *testing.T) {
 		st, m := setup(t, sessions.Config{})
 		s := m.New()
 		require.NoError(t, count.Set(s, 1))
-		s.Clear()
+		s.Destroy()
 		require.Equal(t, sessions.Change{}, commit(t, m, s))
 		require.Zero(t, st.writes())
 	})
@@ -169,7 +168,7 @@ func TestCommitTimeout(t *testing.T) {
 		do func(*sessions.Session)
 	}{
 		"save":       {"save", func(s *sessions.Session) { count.Set(s, 2) }},
-		"destroy":    {"delete", (*sessions.Session).Destroy},
+		"destroy":    {"end", (*sessions.Session).Destroy},
 		"regenerate": {"save", func(s *sessions.Session) { s.Regenerate() }},
 		"create":     {"save", func(s *sessions.Session) { s.Destroy(); count.Set(s, 2) }},
 	} {
@@ -201,26 +200,74 @@ func TestCommitTimeout(t *testing.T) {
 	})
 }
 
-// A store that fails loses nothing. Whether it has written the change nobody
-// knows, so this request does not try again; the next one may.
+// A store that fails loses nothing. Where it fails for as long as a commit may take,
+// nobody knows whether it has written the change, so this request does not try
+// again; the next one may.
 func TestCommitAfterOutage(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s := load(t, m, tok)
-	increment(t, s)
-	st.before = on("save", 1, func() error { return errOutage })
-	change, err := m.Commit(t.Context(), s, sessions.Midway)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	require.NotErrorIs(t, err, sessions.ErrEnded)
-	require.Equal(t, sessions.Change{}, change)
-	requireCount(t, m, tok, 1)
-	_, err = m.Commit(t.Context(), s, sessions.BeforeResponse)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	requireCount(t, m, tok, 1)
-	s = load(t, m, tok)
-	increment(t, s)
-	commit(t, m, s)
-	requireCount(t, m, tok, 2)
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		increment(t, s)
+		st.before = down(errOutage, "save")
+		start := time.Now()
+		change, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.NotErrorIs(t, err, sessions.ErrEnded)
+		require.Equal(t, sessions.Change{}, change)
+		require.InDelta(t, 5*time.Second, time.Since(start), float64(300*time.Millisecond))
+		requireCount(t, m, tok, 1)
+		st.before = nil
+		_, err = m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		requireCount(t, m, tok, 1)
+		s = load(t, m, tok)
+		increment(t, s)
+		commit(t, m, s)
+		requireCount(t, m, tok, 2)
+	})
+}
+
+// An outage that is shorter than a commit may take is none for the user.
+func TestCommitOutlastsAnOutage(t *testing.T) {
+	for what, change := range map[string]func(*sessions.Session){
+		"save":              func(s *sessions.Session) { count.Set(s, 2) },
+		"regenerate":        func(s *sessions.Session) { s.Regenerate() },
+		"destroy":           (*sessions.Session).Destroy,
+		"destroy and begin": func(s *sessions.Session) { s.Destroy(); count.Set(s, 2) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ev events
+				st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+				tok := begin(t, m)
+				s := load(t, m, tok)
+				change(s)
+				back := time.Now().Add(4 * time.Second)
+				st.before = func(context.Context, call) error {
+					if time.Now().Before(back) {
+						return errOutage
+					}
+					return nil
+				}
+				got, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+				require.NoError(t, err)
+				require.Less(t, time.Since(back), 500*time.Millisecond)
+				require.Less(t, st.writes(), 60, "the store is asked all the time")
+				require.Empty(t, ev.of("store error"))
+				switch what {
+				case "save":
+					requireCount(t, m, tok, 2)
+				case "destroy":
+					require.Equal(t, sessions.Remove, got.Action)
+					require.Zero(t, st.Len())
+				default:
+					load(t, m, got.Token)
+					require.Equal(t, 1, st.Len())
+				}
+			})
+		})
+	}
 }
 
 // during commits s and runs f while the store has the commit's nth save.
@@ -274,31 +321,35 @@ func TestEndedElsewhere(t *testing.T) {
 }
 
 func TestEndComesFirst(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s := load(t, m, tok)
-	s.Destroy()
-	require.NoError(t, count.Set(s, 9))
-	st.before = on("save", 1, func() error { return errOutage })
-	change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	require.Equal(t, sessions.Remove, change.Action)
-	require.Zero(t, st.Len(), "who logs out is out")
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		s.Destroy()
+		require.NoError(t, count.Set(s, 9))
+		st.before = down(errOutage, "save")
+		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Remove, change.Action)
+		require.Zero(t, st.Len(), "who logs out is out")
 
-	// And where it can't be ended, the client is not told that it was.
-	tok = begin(t, m)
-	s = load(t, m, tok)
-	s.Destroy()
-	st.before = on("delete", 1, func() error { return errOutage })
-	change, err = m.Commit(t.Context(), s, sessions.Midway)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	require.Equal(t, sessions.Keep, change.Action)
-	require.Equal(t, sessions.Remove, commit(t, m, s).Action)
-	requireRejected(t, m, tok, sessions.Unknown)
+		// And where it can't be ended, the client is not told that it was.
+		st.before = nil
+		tok = begin(t, m)
+		s = load(t, m, tok)
+		s.Destroy()
+		st.before = down(errOutage, "end")
+		change, err = m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Keep, change.Action)
+		st.before = nil
+		require.Equal(t, sessions.Remove, commit(t, m, s).Action)
+		requireRejected(t, m, tok, sessions.Unknown)
+	})
 }
 
-// Where a reply is lost the request fails, whatever the store did; nothing is
-// applied twice and no token goes out.
+// A lost reply costs a round trip and not an error: the commit looks whether it was
+// carried out. Nothing is applied twice.
 func TestLostReply(t *testing.T) {
 	lost := func() error { return errOutage }
 	t.Run("save", func(t *testing.T) {
@@ -306,63 +357,120 @@ func TestLostReply(t *testing.T) {
 		tok := begin(t, m)
 		s := load(t, m, tok)
 		increment(t, s)
+		saves, loads := st.saves.Load(), st.loads.Load()
 		st.after = on("save", 1, lost)
-		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		require.Equal(t, sessions.Change{}, change)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
+		require.Equal(t, saves+1, st.saves.Load())
+		require.Equal(t, loads+1, st.loads.Load())
 		requireCount(t, m, tok, 2)
-		_, err = m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
 		requireCount(t, m, tok, 2) // not applied twice
+		increment(t, s)
+		_, err := m.Commit(t.Context(), s, sessions.AfterResponse)
+		require.NoError(t, err)
+		requireCount(t, m, tok, 3) // and it goes on from what it has found
+		require.Equal(t, loads+4, st.loads.Load(), "one for each requireCount")
+	})
+	t.Run("save, and the request too", func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		increment(t, s)
+		st.before, st.after = on("save", 1, lost), on("save", 1, lost)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
+		requireCount(t, m, tok, 2)
+	})
+	t.Run("save, and another request's after it", func(t *testing.T) {
+		ring := newRing(t)
+		st, m := setup(t, sessions.Config{Encryptor: ring})
+		other := newManager(t, st, sessions.Config{Encryptor: ring}) // another process
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		increment(t, s)
+		st.after = on("save", 1, func() error {
+			st.after = nil
+			o := load(t, other, tok)
+			increment(t, o)
+			commit(t, other, o)
+			return errOutage
+		})
+		commit(t, m, s)
+		requireCount(t, m, tok, 3) // its mark is still there
+		n, err := count.Get(s)
+		require.NoError(t, err)
+		require.Equal(t, 3, n, "it goes on from what it has found")
 	})
 	t.Run("destroy", func(t *testing.T) {
 		st, m := setup(t, sessions.Config{})
 		s := load(t, m, begin(t, m))
 		s.Destroy()
-		st.after = on("delete", 1, lost)
-		_, err := m.Commit(t.Context(), s, sessions.Midway)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		require.Equal(t, sessions.Remove, commit(t, m, s).Action, "it can be tried again")
+		st.after = on("end", 1, lost)
+		require.Equal(t, sessions.Remove, commit(t, m, s).Action)
 		require.Zero(t, st.Len())
+		require.EqualValues(t, 1, st.ends.Load())
 	})
 	t.Run("create", func(t *testing.T) {
 		st, m := setup(t, sessions.Config{})
 		s := m.New()
 		increment(t, s)
 		st.after = on("save", 1, lost)
-		_, err := m.Commit(t.Context(), s, sessions.Midway)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		require.Equal(t, sessions.Change{}, change)
-		require.Equal(t, int32(1), st.saves.Load(), "created twice")
+		requireCount(t, m, commit(t, m, s).Token, 1)
+		require.EqualValues(t, 1, st.saves.Load(), "created twice")
 	})
 	t.Run("first step of regenerate", func(t *testing.T) {
 		st, m := setup(t, sessions.Config{})
 		tok := begin(t, m)
 		s := load(t, m, tok)
 		require.NoError(t, s.Regenerate())
+		saves := st.saves.Load()
 		st.after = on("save", 1, lost)
-		_, err := m.Commit(t.Context(), s, sessions.Midway)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		require.Equal(t, sessions.Change{}, change)
-		requireCount(t, m, tok, 1)
-		s = load(t, m, tok)
-		require.NoError(t, s.Regenerate())
-		requireCount(t, m, commit(t, m, s).Token, 1) // the next request can
+		requireCount(t, m, commit(t, m, s).Token, 1)
+		require.Equal(t, saves+1, st.saves.Load())
+		requireRejected(t, m, tok, sessions.Replaced)
+		require.Equal(t, 1, st.Len())
 	})
-	// Whether the old record is gone nobody knows; what is sure is that no
-	// second one is left alive.
 	t.Run("regenerate", func(t *testing.T) {
 		st, m := setup(t, sessions.Config{})
-		s := load(t, m, begin(t, m))
+		tok := begin(t, m)
+		s := load(t, m, tok)
 		require.NoError(t, s.Regenerate())
-		st.after = on("delete", 1, lost)
-		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		require.Equal(t, sessions.Change{}, change)
-		require.Zero(t, st.Len())
+		st.after = on("move", 1, lost)
+		requireCount(t, m, commit(t, m, s).Token, 1)
+		require.EqualValues(t, 1, st.moves.Load())
+		requireRejected(t, m, tok, sessions.Replaced)
+		require.Equal(t, 1, st.Len())
 	})
+}
+
+// Where no reply comes for as long as a commit may take, the request fails, whatever
+// the store did: nothing is applied twice, no token goes out, and no second session
+// is left alive.
+func TestNoReplyAtAll(t *testing.T) {
+	for what, c := range map[string]struct {
+		begin func(*sessions.Manager, *sessions.Session)
+		op    string
+		want  int // sessions alive
+	}{
+		"save":                      {func(_ *sessions.Manager, s *sessions.Session) { count.Set(s, 2) }, "save", 1},
+		"create":                    {func(_ *sessions.Manager, s *sessions.Session) { s.Destroy(); count.Set(s, 2) }, "save", 0},
+		"first step of regenerate":  {func(_ *sessions.Manager, s *sessions.Session) { s.Regenerate() }, "save", 1},
+		"second step of regenerate": {func(_ *sessions.Manager, s *sessions.Session) { s.Regenerate() }, "move", 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, m := setup(t, sessions.Config{})
+				tok := begin(t, m)
+				s := load(t, m, tok)
+				c.begin(m, s)
+				st.after = down(errOutage, c.op, "load")
+				for _, phase := range phases {
+					change, err := m.Commit(t.Context(), s, phase)
+					require.ErrorIs(t, err, stores.ErrUnavailable)
+					require.NotEqual(t, sessions.Replace, change.Action)
+				}
+				st.after = nil
+				require.Equal(t, c.want, st.Len())
+			})
+		})
+	}
 }

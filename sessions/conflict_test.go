@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
 )
 
 func TestCountersLoseNothing(t *testing.T) {
@@ -66,6 +67,36 @@ func TestDifferentKeysLoseNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, i, got)
 	}
+}
+
+// A burst of n changes of one session costs n saves, and nothing else: who has saved
+// hands its record on.
+func TestBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ev events
+		st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+		tok := begin(t, m)
+		var burst []*sessions.Session
+		for range 32 {
+			s := load(t, m, tok)
+			increment(t, s)
+			burst = append(burst, s)
+		}
+		loads, writes := st.loads.Load(), st.writes()
+		st.before = func(context.Context, call) error { time.Sleep(time.Millisecond); return nil }
+		start := time.Now()
+		var wg sync.WaitGroup
+		for _, s := range burst {
+			wg.Go(func() { commit(t, m, s) })
+		}
+		wg.Wait()
+		require.Equal(t, 32*time.Millisecond, time.Since(start))
+		require.Equal(t, 32, st.writes()-writes)
+		require.Zero(t, st.loads.Load()-loads)
+		require.Empty(t, ev.of("conflict"))
+		st.before = nil
+		requireCount(t, m, tok, 33)
+	})
 }
 
 func TestConflict(t *testing.T) {
@@ -148,7 +179,7 @@ func TestSameChangeAndAnEdit(t *testing.T) {
 	a, b := load(t, m, tok), load(t, m, tok)
 	require.NoError(t, name.Set(a, "b"))
 	require.NoError(t, name.Set(b, "b"))
-	require.NoError(t, b.Authenticated(time.Now()))
+	require.NoError(t, b.SetAuthenticated(time.Now()))
 	commit(t, m, a)
 	commit(t, m, b)
 	require.True(t, load(t, m, tok).AuthenticatedWithin(time.Minute))
@@ -166,9 +197,9 @@ func TestBusy(t *testing.T) {
 			if c.op != "save" {
 				return nil
 			}
-			rec, err := st.Store.Load(ctx, c.tok)
+			rec, err := st.Store.Load(ctx, c.key, stores.Fresh)
 			require.NoError(t, err)
-			_, _, err = st.Store.Save(ctx, c.tok, rec)
+			_, err = st.Store.Save(ctx, c.key, rec)
 			return err
 		}
 		start := time.Now()

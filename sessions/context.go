@@ -1,70 +1,43 @@
 package sessions
 
-import "context"
-
-// Carrier is what a middleware puts into a request's context, so that handlers
-// reach their session without knowing the middleware. Its methods are called by
-// several goroutines.
-type Carrier interface {
-	// Load returns the request's session; it asks the store at most once.
-	Load(ctx context.Context) (*Session, error)
-
-	// Loaded returns the session, or nil where Load was not called yet.
-	Loaded() *Session
-
-	// Commit writes the session's changes now.
-	Commit(ctx context.Context) error
-}
-
-type carrierKey struct{}
-
-// Context is a context that carries a [Carrier]. A middleware has one in what it
-// allocates for a request anyway, and hands out its address. The zero Context is
-// not usable; both fields must be set, and not changed any more.
-type Context struct {
-	context.Context
-	Carrier Carrier
-}
-
-// Value implements [context.Context].
-func (c *Context) Value(key any) any {
-	if key == (carrierKey{}) {
-		return c.Carrier
-	}
-	return c.Context.Value(key)
-}
-
-// CarrierOf returns the innermost Carrier of ctx, or [ErrNoMiddleware].
-func CarrierOf(ctx context.Context) (Carrier, error) {
-	c, ok := ctx.Value(carrierKey{}).(Carrier)
-	if !ok {
-		return nil, ErrNoMiddleware
-	}
-	return c, nil
-}
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+)
 
 // Load returns the request's session, a new one where the client has none. The
 // first call asks the store; later ones, and requests that autoload covers, do
 // no I/O. An error means that nothing is known about the session: answer with
 // an error, do not treat the user as logged out.
 func Load(ctx context.Context) (*Session, error) {
-	c, err := CarrierOf(ctx)
+	x, inner, err := exchangeOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return c.Load(ctx)
+	if inner != nil {
+		return inner.loaded()
+	}
+	return x.load(ctx)
 }
 
 // FromContext returns the session if it is loaded already, by Load or by
 // autoload. Otherwise it returns [ErrNotLoaded], or [ErrNoMiddleware]. It does
 // no I/O.
 func FromContext(ctx context.Context) (*Session, error) {
-	c, err := CarrierOf(ctx)
-	if err != nil {
+	x, inner, err := exchangeOf(ctx)
+	switch {
+	case err != nil:
 		return nil, err
+	case inner != nil:
+		return inner.loaded()
 	}
-	if s := c.Loaded(); s != nil {
+	if s := x.session.Load(); s != nil {
 		return s, nil
+	}
+	if x.transport.Autoload() && len(x.transport.Values()) == 0 {
+		return x.load(ctx)
 	}
 	return nil, ErrNotLoaded
 }
@@ -86,9 +59,81 @@ func FromContext(ctx context.Context) (*Session, error) {
 // changes: the cookie goes out with the headers. Afterwards, what needs a new
 // token is discarded with [ErrTooLate].
 func Commit(ctx context.Context) error {
-	c, err := CarrierOf(ctx)
+	x, inner, err := exchangeOf(ctx)
 	if err != nil {
 		return err
 	}
-	return c.Commit(ctx)
+	if inner != nil {
+		return cmp.Or(inner.err, fmt.Errorf("%w: a hook can't commit", ErrNotLoaded))
+	}
+	return x.commit(ctx)
+}
+
+// exchangeKey is the key under which a context has its exchange.
+type exchangeKey struct{}
+
+// requestContext is a request's context with its session.
+type requestContext struct {
+	context.Context
+	x *Exchange
+}
+
+func (c *requestContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// Format keeps fmt from printing what the exchange holds.
+func (c *requestContext) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "a request's context with its session")
+}
+
+// innerContext is the context of what runs within a load or commit: hooks, the log,
+// the store. A log handler that asks it for the session must not wait for what it is
+// a part of.
+type innerContext struct {
+	context.Context
+	x   *Exchange
+	err error // why the session is not loaded; nil where nothing failed
+}
+
+// loaded returns the session, without waiting for a load under way.
+func (c *innerContext) loaded() (*Session, error) {
+	if s := c.x.session.Load(); s != nil {
+		return s, nil
+	}
+	return nil, cmp.Or(c.err, ErrNotLoaded)
+}
+
+func (c *innerContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// Format keeps fmt from printing what the exchange holds.
+func (c *innerContext) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "a request's context with its session")
+}
+
+// exchangeOf returns the innermost exchange of ctx, and its inner context where ctx
+// belongs to what runs within a load or commit.
+func exchangeOf(ctx context.Context) (*Exchange, *innerContext, error) {
+	switch c := ctx.Value(exchangeKey{}).(type) {
+	case *requestContext:
+		return c.x, nil, nil
+	case *innerContext:
+		return c.x, c, nil
+	}
+	return nil, nil, ErrNoMiddleware
+}
+
+// Serves tells whether ctx is that of a request whose innermost [Exchange] is one of
+// m's, for a transport that may be around itself. Most users won't need it.
+func (m *Manager) Serves(ctx context.Context) bool {
+	x, _, err := exchangeOf(ctx)
+	return err == nil && x.m == m
 }

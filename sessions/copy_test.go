@@ -9,17 +9,19 @@ import (
 
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/inspect"
 )
 
 // A copy needs a revision and a time, whatever the records' layout has place for.
 func TestCopyOfALayout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, m := setup(t, sessions.Config{Serializer: timeless{serialize.JSON}, Lifetime: time.Hour, CookieCache: time.Minute})
+		c := sessions.Config{Encryptor: newRing(t), Serializer: timeless{serialize.JSON}, Lifetime: time.Hour, CookieCache: time.Minute}
+		st, m := setup(t, c)
 		tok := begin(t, m)
 		old := tok
 		requireCount(t, m, tok, 1)
 		require.Zero(t, st.loads.Load(), "the copy was not read")
-		in, err := m.Inspect(received(t, tok), nil)
+		in, err := inspect.Open(st, c, tok.Value(nil), nil)
 		require.NoError(t, err)
 		require.Equal(t, "copy in a cookie", in.Kind)
 

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/sessions"
-	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 )
 
 func TestChangeDuringCommit(t *testing.T) {
@@ -36,8 +36,8 @@ func TestChangeDuringCommit(t *testing.T) {
 				})
 				require.NoError(t, err)
 				commit(t, m, s)
-				requireCount(t, m, stores.Token{ID: s.ID()}, 3)
-				text, err := name.Get(load(t, m, stores.Token{ID: s.ID()}))
+				requireCount(t, m, token.Token{ID: s.ID()}, 3)
+				text, err := name.Get(load(t, m, token.Token{ID: s.ID()}))
 				require.NoError(t, err)
 				require.Equal(t, "Grace", text)
 				require.Equal(t, 1, st.Len())
@@ -116,7 +116,7 @@ func TestChangeDuringReplayThatDoesNotDecode(t *testing.T) {
 	require.NoError(t, s.Regenerate())
 	require.NoError(t, sessions.Key[string](count).Set(other, "a text"))
 	commit(t, m, other)
-	// Regenerate saves under the new ID, meets the conflict at Delete and saves
+	// Regenerate saves under the new ID, meets the conflict at "moved" and saves
 	// again.
 	change, err := during(t, st, m, s, 2, func() { increment(t, s) })
 	require.ErrorIs(t, err, sessions.ErrDecode)
@@ -139,7 +139,7 @@ func TestBeginDuringCommitOfAnEndedSession(t *testing.T) {
 	s := load(t, m, tok)
 	increment(t, s)
 	_, err := during(t, st, m, s, 1, func() {
-		require.NoError(t, st.Store.Delete(t.Context(), tok, ""))
+		st.end(t, tok.ID.Key())
 		s.Destroy()
 		require.NoError(t, count.Set(s, 77))
 	})

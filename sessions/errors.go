@@ -3,6 +3,10 @@ package sessions
 import (
 	"errors"
 	"fmt"
+
+	"github.com/bulla-go/bulla/sessions/internal/owners"
+	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/swap"
 )
 
 // Errors of sessions. They are wrapped; test them with errors.Is. Errors of the
@@ -28,14 +32,15 @@ var (
 	// label or a time. The text says what is asked for.
 	ErrInvalid = errors.New("sessions: invalid argument")
 
-	// ErrUnreadable: the store has a record that does not open. The key that
-	// sealed it is not in the ring, or the record was changed in the store.
-	// The record is left as it is.
-	ErrUnreadable = errors.New("sessions: the stored record does not open; is the key that sealed it still in the ring?")
+	// ErrUnreadable: there is a record that does not open. The key that sealed
+	// it is not in the ring, it was changed in the store, or a later release
+	// wrote it. It is left as it is.
+	ErrUnreadable = record.ErrUnreadable
 
-	// ErrEnded: the session was ended by another request, or expired, since
-	// this one loaded it. Nothing was written.
-	ErrEnded = errors.New("sessions: the session was ended elsewhere")
+	// ErrEnded: the session was ended by another request, has a new ID, or
+	// expired, since this one loaded it. Nothing was written, but perhaps by an
+	// attempt whose reply was lost before that.
+	ErrEnded = swap.ErrEnded
 
 	// ErrTooLate: the response has begun, so the client can't be given a new
 	// token any more: for a new ID, a new session, or one that the cookie holds.
@@ -43,10 +48,10 @@ var (
 
 	// ErrBusy: other requests kept changing the session for as long as a
 	// commit may take. Nothing was written.
-	ErrBusy = errors.New("sessions: too many requests change this session at once")
+	ErrBusy = swap.ErrBusy
 
 	// ErrTooManySessions: the owner has as many sessions as are allowed.
-	ErrTooManySessions = errors.New("sessions: the owner has too many sessions")
+	ErrTooManySessions = owners.ErrTooMany
 
 	// ErrConfig: a configuration that can't be used.
 	ErrConfig = errors.New("sessions: invalid configuration")
@@ -60,27 +65,26 @@ const (
 	Malformed Reason = "malformed"          // not the form of a token
 	Forged    Reason = "forged"             // the ID's MAC is wrong or missing
 	Tampered  Reason = "does not open"      // the payload does not authenticate or open
-	Unknown   Reason = "unknown"            // the store has no such session
+	Unknown   Reason = "unknown"            // the store has no such session, or it was ended
+	Replaced  Reason = "replaced"           // the session has another ID now
 	Expired   Reason = "expired"            // past its deadline or idle timeout
 	Ambiguous Reason = "more than one live" // two cookies name different live sessions
 )
 
-// RejectedError tells that a token names no live session. It is not a failure:
+// rejectedError tells that a token names no live session. It is not a failure:
 // the request goes on with a new session.
-type RejectedError struct {
+type rejectedError struct {
 	Reason Reason
 	Err    error // what was found, for the operator; may be nil
 }
 
-// Error gives the reason, and what was found.
-func (e *RejectedError) Error() string {
+func (e *rejectedError) Error() string {
 	if e.Err == nil {
 		return "sessions: token rejected: " + string(e.Reason)
 	}
 	return fmt.Sprintf("sessions: token rejected: %s: %v", e.Reason, e.Err)
 }
 
-// Unwrap returns what was found.
-func (e *RejectedError) Unwrap() error { return e.Err }
+func (e *rejectedError) Unwrap() error { return e.Err }
 
-func rejected(reason Reason, err error) error { return &RejectedError{reason, err} }
+func rejected(reason Reason, err error) error { return &rejectedError{reason, err} }

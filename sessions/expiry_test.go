@@ -10,9 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 const day = 24 * time.Hour
@@ -29,7 +32,7 @@ func bubble(t *testing.T, f func(t *testing.T, st stores.Store, ring encrypt.Enc
 }
 
 // alive tells whether tok names a live session.
-func alive(t testing.TB, m *sessions.Manager, tok stores.Token) bool {
+func alive(t testing.TB, m *sessions.Manager, tok token.Token) bool {
 	t.Helper()
 	s, err := m.Load(context.Background(), received(t, tok))
 	if err == nil {
@@ -43,7 +46,7 @@ func alive(t testing.TB, m *sessions.Manager, tok stores.Token) bool {
 }
 
 // requireEndsAt moves the time on to the last moment of the session and past it.
-func requireEndsAt(t testing.TB, m *sessions.Manager, tok stores.Token, at time.Time) {
+func requireEndsAt(t testing.TB, m *sessions.Manager, tok token.Token, at time.Time) {
 	t.Helper()
 	time.Sleep(time.Until(at) - time.Millisecond)
 	require.True(t, alive(t, m, tok), "ended too early")
@@ -53,7 +56,7 @@ func requireEndsAt(t testing.TB, m *sessions.Manager, tok stores.Token, at time.
 
 // use makes one request that changes nothing, or something, and returns the
 // client's token.
-func use(t testing.TB, m *sessions.Manager, tok stores.Token, change bool) stores.Token {
+func use(t testing.TB, m *sessions.Manager, tok token.Token, change bool) token.Token {
 	t.Helper()
 	s := load(t, m, tok)
 	if change {
@@ -67,7 +70,7 @@ func use(t testing.TB, m *sessions.Manager, tok stores.Token, change bool) store
 
 func TestFixedLifetime(t *testing.T) {
 	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
-		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour})
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, PersistentCookie: true})
 		start := time.Now()
 		tok := begin(t, m)
 		for i := range 5 {
@@ -76,16 +79,40 @@ func TestFixedLifetime(t *testing.T) {
 		}
 		s := load(t, m, tok)
 		require.Equal(t, 10*time.Minute, s.Remaining())
-		require.NoError(t, s.Regenerate())
-		change := commit(t, m, s)
-		require.Equal(t, 10*time.Minute, change.MaxAge)
-		requireEndsAt(t, m, change.Token, start.Add(time.Hour))
+		require.NoError(t, s.SetLabel("phone"))
+		if c := commit(t, m, s); c.Action == sessions.Replace {
+			require.Equal(t, 10*time.Minute, c.MaxAge)
+			tok = c.Token
+		}
+		requireEndsAt(t, m, tok, start.Add(time.Hour))
+	})
+}
+
+// A login starts the absolute lifetime anew: an old visitor's must not end at once.
+func TestALoginStartsTheLifetimeAnew(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		for _, c := range []sessions.Config{
+			{Encryptor: ring, Lifetime: time.Hour, PersistentCookie: true},
+			{Encryptor: ring, Lifetime: time.Hour, Rolling: time.Hour, PersistentCookie: true},
+		} {
+			m := newManager(t, st, c)
+			tok := begin(t, m)
+			time.Sleep(59 * time.Minute)
+			s := load(t, m, tok)
+			require.NoError(t, s.Regenerate())
+			require.Equal(t, time.Hour, s.Remaining())
+			require.WithinDuration(t, time.Now(), s.Metadata().Created, 0)
+			change := commit(t, m, s)
+			require.Equal(t, time.Hour, change.MaxAge)
+			require.Equal(t, time.Hour, load(t, m, change.Token).Remaining())
+			requireEndsAt(t, m, change.Token, time.Now().Add(time.Hour))
+		}
 	})
 }
 
 func TestRollingLifetime(t *testing.T) {
 	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
-		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true})
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Rolling: time.Hour})
 		tok := begin(t, m)
 		for i := range 20 {
 			time.Sleep(50 * time.Minute)
@@ -98,7 +125,7 @@ func TestRollingLifetime(t *testing.T) {
 func TestAbsoluteCap(t *testing.T) {
 	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
 		for _, c := range []struct{ configured, want time.Duration }{{3 * time.Hour, 3 * time.Hour}, {0, 30 * day}} {
-			m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true, MaxLifetime: c.configured})
+			m := newManager(t, st, sessions.Config{Encryptor: ring, Rolling: time.Hour, Lifetime: c.configured, PersistentCookie: true})
 			end := time.Now().Add(c.want)
 			tok := begin(t, m)
 			for i := 0; time.Until(end) > time.Hour; i++ {
@@ -123,11 +150,9 @@ func TestAbsoluteCap(t *testing.T) {
 	})
 }
 
-// A rolling session that may live longer than 30 days unless the application
-// says so has its lifetime as its cap.
 func TestLongRollingLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, m := setup(t, sessions.Config{Lifetime: 90 * day, Rolling: true})
+		_, m := setup(t, sessions.Config{Lifetime: 90 * day, Rolling: 90 * day})
 		tok := begin(t, m)
 		end := time.Now().Add(90 * day)
 		time.Sleep(60 * day)
@@ -135,20 +160,113 @@ func TestLongRollingLifetime(t *testing.T) {
 	})
 }
 
-func TestSessionOnly(t *testing.T) {
+// Whether the browser keeps the cookie says nothing of how long the session lives.
+func TestPersistentCookie(t *testing.T) {
 	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
-		m := newManager(t, st, sessions.Config{Encryptor: ring})
-		end := time.Now().Add(30 * day)
+		for _, persistent := range []bool{false, true} {
+			want := time.Duration(0) // until the browser closes
+			if persistent {
+				want = 30 * day
+			}
+			m := newManager(t, st, sessions.Config{Encryptor: ring, PersistentCookie: persistent})
+			end := time.Now().Add(30 * day)
+			s := m.New()
+			require.NoError(t, count.Set(s, 1))
+			change := commit(t, m, s)
+			require.Equal(t, want, change.MaxAge)
+			time.Sleep(15 * day)
+			requireEndsAt(t, m, use(t, m, change.Token, true), end)
+
+			// "Remember me", or not: the session's own word counts for it, before
+			// and after its login.
+			for _, own := range []bool{true, false} {
+				s = m.New()
+				require.NoError(t, s.SetPersistent(own))
+				want := time.Duration(0)
+				if own {
+					want = 30 * day
+				}
+				change = commit(t, m, s)
+				require.Equal(t, want, change.MaxAge)
+				s = load(t, m, change.Token)
+				require.NoError(t, s.Regenerate())
+				change = commit(t, m, s)
+				require.Equal(t, want, change.MaxAge)
+
+				s = load(t, m, change.Token)
+				require.NoError(t, s.SetPersistent(!own))
+				change = commit(t, m, s)
+				require.Equal(t, sessions.Replace, change.Action, "the client must be told, also where the record is on a server")
+				require.Equal(t, 30*day-want, change.MaxAge)
+			}
+		}
+	})
+}
+
+// A session's own times are shorter than the configured ones, and end with the next
+// login.
+func TestLimit(t *testing.T) {
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: 10 * time.Hour, Rolling: 2 * time.Hour, PersistentCookie: true})
+		limited := func(lifetime, idle time.Duration) (token.Token, *sessions.Session) {
+			s := load(t, m, begin(t, m))
+			require.NoError(t, s.Limit(lifetime, idle))
+			change := commit(t, m, s)
+			require.Equal(t, sessions.Replace, change.Action, "the cookie's Max-Age is shorter")
+			return change.Token, load(t, m, change.Token)
+		}
+		tok, s := limited(time.Hour, 0)
+		require.Equal(t, time.Hour, s.Remaining())
+		time.Sleep(50 * time.Minute)
+		requireEndsAt(t, m, use(t, m, tok, true), time.Now().Add(10*time.Minute))
+
+		tok, s = limited(0, 30*time.Minute)
+		require.Equal(t, 30*time.Minute, s.Remaining())
+		start := time.Now()
+		for range 5 {
+			time.Sleep(25 * time.Minute)
+			tok = use(t, m, tok, false)
+		}
+		require.WithinDuration(t, start.Add(10*time.Hour), load(t, m, tok).Metadata().Deadline, 0)
+		requireEndsAt(t, m, tok, time.Now().Add(30*time.Minute))
+
+		tok, s = limited(3*time.Hour, time.Hour)
+		require.Equal(t, time.Hour, s.Remaining())
+		require.Equal(t, 3*time.Hour, time.Until(s.Metadata().Deadline))
+		require.NoError(t, s.Limit(time.Hour, 0))
+		require.NoError(t, s.Limit(2*time.Hour, 0))
+		require.Equal(t, time.Hour, time.Until(s.Metadata().Deadline), "a later call does not lengthen it")
+		s = load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		require.Equal(t, 2*time.Hour, s.Remaining())
+		require.Equal(t, 10*time.Hour, time.Until(s.Metadata().Deadline))
+		change := commit(t, m, s)
+		requireEndsAt(t, m, change.Token, time.Now().Add(2*time.Hour))
+
+		s = m.New()
+		require.NoError(t, count.Set(s, 1))
+		require.NoError(t, s.Limit(time.Minute, 0))
+		requireEndsAt(t, m, commit(t, m, s).Token, time.Now().Add(time.Minute))
+
+		for _, bad := range [][2]time.Duration{
+			{-1, 0}, {0, -1}, {time.Second - 1, 0}, {0, time.Second - 1}, {10*time.Hour + 1, 0}, {0, 2*time.Hour + 1},
+		} {
+			require.ErrorIs(t, s.Limit(bad[0], bad[1]), sessions.ErrInvalid, "%v", bad)
+		}
+	})
+	// Where sessions do not roll, one may.
+	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: 10 * time.Hour})
 		s := m.New()
 		require.NoError(t, count.Set(s, 1))
-		change := commit(t, m, s)
-		require.Zero(t, change.MaxAge, "until the browser closes")
-		time.Sleep(15 * day)
-		requireEndsAt(t, m, use(t, m, change.Token, true), end)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		_, m := setup(t, sessions.Config{MaxLifetime: 12 * time.Hour})
-		requireEndsAt(t, m, begin(t, m), time.Now().Add(12*time.Hour))
+		require.ErrorIs(t, s.Limit(0, 10*time.Hour+1), sessions.ErrInvalid)
+		require.NoError(t, s.Limit(0, time.Hour))
+		tok := commit(t, m, s).Token
+		for range 5 {
+			time.Sleep(50 * time.Minute)
+			tok = use(t, m, tok, false)
+		}
+		requireEndsAt(t, m, tok, time.Now().Add(time.Hour))
 	})
 }
 
@@ -159,16 +277,15 @@ func TestTouch(t *testing.T) {
 		"a twentieth":    {time.Hour, 0, 3 * time.Minute},
 		"five minutes":   {day, 0, 5 * time.Minute},
 		"configured":     {time.Hour, 20 * time.Minute, 20 * time.Minute},
-		"every response": {time.Hour, sessions.EveryResponse, time.Millisecond},
+		"every response": {time.Hour, time.Nanosecond, time.Millisecond},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var ev events
-				st, m := setup(t, sessions.Config{Lifetime: c.lifetime, Rolling: true, TouchInterval: c.configured, Hooks: ev.hooks()})
+				st, m := setup(t, sessions.Config{Rolling: c.lifetime, TouchInterval: c.configured, PersistentCookie: true, Hooks: ev.hooks()})
 				tok := begin(t, m)
 				saves, start := st.saves.Load(), time.Now()
-				rec, err := st.Store.Load(t.Context(), tok)
-				require.NoError(t, err)
+				rec := stored(t, st, tok)
 				var touched []time.Duration
 				step := c.want / 4
 				if step == 0 {
@@ -196,8 +313,7 @@ func TestTouch(t *testing.T) {
 				}
 				require.Len(t, ev.of("touched"), len(touched))
 				require.Equal(t, saves, st.saves.Load())
-				after, err := st.Store.Load(t.Context(), tok)
-				require.NoError(t, err)
+				after := stored(t, st, tok)
 				require.Equal(t, rec.Data, after.Data, "a touch rewrites data")
 				require.True(t, after.Expires.After(rec.Expires))
 			})
@@ -205,11 +321,23 @@ func TestTouch(t *testing.T) {
 	}
 }
 
+// Where the client does not count the time, it need not be told.
+func TestTouchOfACookieWithoutMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{Rolling: time.Hour})
+		tok := begin(t, m)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, sessions.Change{}, commit(t, m, load(t, m, tok)))
+		require.EqualValues(t, 1, st.touches.Load())
+		require.Equal(t, time.Hour, load(t, m, tok).Remaining())
+	})
+}
+
 // A lifetime that is no whole number of milliseconds must not look like another
 // configuration at every request.
 func TestOddLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, m := setup(t, sessions.Config{Lifetime: time.Hour / 7, Rolling: true})
+		st, m := setup(t, sessions.Config{Rolling: time.Hour / 7})
 		tok := begin(t, m)
 		writes := st.writes()
 		require.Equal(t, sessions.Change{}, commit(t, m, load(t, m, tok)))
@@ -221,7 +349,7 @@ func TestOddLifetime(t *testing.T) {
 // save does, and no touch is needed.
 func TestSaveExtendsLikeTouch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
+		st, m := setup(t, sessions.Config{Rolling: time.Hour, PersistentCookie: true})
 		tok := begin(t, m)
 		time.Sleep(time.Minute)
 		s := load(t, m, tok)
@@ -239,7 +367,7 @@ func TestSaveExtendsLikeTouch(t *testing.T) {
 func TestTouchFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ev events
-		st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true, Hooks: ev.hooks()})
+		st, m := setup(t, sessions.Config{Rolling: time.Hour, Hooks: ev.hooks()})
 		tok := begin(t, m)
 		time.Sleep(30 * time.Minute)
 
@@ -259,13 +387,13 @@ func TestTouchFails(t *testing.T) {
 		require.Len(t, ev.of("store error"), 1)
 		require.Empty(t, ev.of("touched"))
 
-		// A session that is gone is told.
+		// Nor is one with a logout, which it does not undo.
 		time.Sleep(30 * time.Minute)
 		s, other = load(t, m, tok), load(t, m, tok)
 		other.Destroy()
 		commit(t, m, other)
-		_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.ErrorIs(t, err, sessions.ErrEnded)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
+		require.Empty(t, ev.of("touched"))
 		require.Zero(t, st.Len())
 	})
 }
@@ -294,24 +422,24 @@ func TestExpiredDuringTheRequest(t *testing.T) {
 func TestConfigurationChanges(t *testing.T) {
 	fixed := func(d time.Duration) sessions.Config { return sessions.Config{Lifetime: d} }
 	rolling := func(idle, cap time.Duration) sessions.Config {
-		return sessions.Config{Lifetime: idle, Rolling: true, MaxLifetime: cap}
+		return sessions.Config{Rolling: idle, Lifetime: cap}
 	}
 	for what, c := range map[string]struct {
 		was, is sessions.Config
 		use     time.Duration // when it is used under the old configuration
 		ends    time.Duration // after its begin
 	}{
-		"fixed, shorter":                 {fixed(2 * time.Hour), fixed(time.Hour), 0, time.Hour},
-		"fixed, longer":                  {fixed(time.Hour), fixed(2 * time.Hour), 0, time.Hour},
-		"idle, shorter":                  {rolling(2*time.Hour, 0), rolling(time.Hour, 0), 30 * time.Minute, 90 * time.Minute},
-		"idle, longer":                   {rolling(time.Hour, 0), rolling(2*time.Hour, 0), 30 * time.Minute, 90 * time.Minute},
-		"cap, shorter":                   {rolling(2*time.Hour, 10*time.Hour), rolling(2*time.Hour, 3*time.Hour), 100 * time.Minute, 3 * time.Hour},
-		"cap, longer":                    {rolling(2*time.Hour, 3*time.Hour), rolling(2*time.Hour, 10*time.Hour), 100 * time.Minute, 3 * time.Hour},
-		"idle and cap, shorter":          {rolling(12*time.Hour, 24*time.Hour), rolling(time.Hour, 12*time.Hour), time.Hour, 2 * time.Hour},
-		"fixed to rolling":               {fixed(3 * time.Hour), rolling(time.Hour, 2*time.Hour), 0, 2 * time.Hour},
-		"rolling to fixed":               {rolling(time.Hour, 10*time.Hour), fixed(2 * time.Hour), 30 * time.Minute, 90 * time.Minute},
-		"session-only to fixed, shorter": {sessions.Config{}, fixed(time.Hour), 0, time.Hour},
-		"fixed to session-only":          {fixed(time.Hour), sessions.Config{}, 0, time.Hour},
+		"fixed, shorter":            {fixed(2 * time.Hour), fixed(time.Hour), 0, time.Hour},
+		"fixed, longer":             {fixed(time.Hour), fixed(2 * time.Hour), 0, time.Hour},
+		"idle, shorter":             {rolling(2*time.Hour, 0), rolling(time.Hour, 0), 30 * time.Minute, 90 * time.Minute},
+		"idle, longer":              {rolling(time.Hour, 0), rolling(2*time.Hour, 0), 30 * time.Minute, 90 * time.Minute},
+		"cap, shorter":              {rolling(2*time.Hour, 10*time.Hour), rolling(2*time.Hour, 3*time.Hour), 100 * time.Minute, 3 * time.Hour},
+		"cap, longer":               {rolling(2*time.Hour, 3*time.Hour), rolling(2*time.Hour, 10*time.Hour), 100 * time.Minute, 3 * time.Hour},
+		"idle and cap, shorter":     {rolling(12*time.Hour, 24*time.Hour), rolling(time.Hour, 12*time.Hour), time.Hour, 2 * time.Hour},
+		"fixed to rolling":          {fixed(3 * time.Hour), rolling(time.Hour, 2*time.Hour), 0, 2 * time.Hour},
+		"rolling to fixed":          {rolling(time.Hour, 10*time.Hour), fixed(2 * time.Hour), 30 * time.Minute, 90 * time.Minute},
+		"default to fixed, shorter": {sessions.Config{}, fixed(time.Hour), 0, time.Hour},
+		"fixed to default":          {fixed(time.Hour), sessions.Config{}, 0, time.Hour},
 	} {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
@@ -337,8 +465,8 @@ func TestConfigurationChanges(t *testing.T) {
 // past the deadline that it began with.
 func TestConfigurationAppliesAtUse(t *testing.T) {
 	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
-		was := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: 10 * time.Minute, Rolling: true, MaxLifetime: 2 * time.Hour})
-		is := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true, MaxLifetime: 10 * time.Hour})
+		was := newManager(t, st, sessions.Config{Encryptor: ring, Rolling: 10 * time.Minute, Lifetime: 2 * time.Hour})
+		is := newManager(t, st, sessions.Config{Encryptor: ring, Rolling: time.Hour, Lifetime: 10 * time.Hour})
 		end := time.Now().Add(2 * time.Hour)
 		tok := begin(t, was)
 		time.Sleep(5 * time.Minute)
@@ -352,7 +480,7 @@ func TestConfigurationAppliesAtUse(t *testing.T) {
 
 func TestMetadata(t *testing.T) {
 	bubble(t, func(t *testing.T, st stores.Store, ring encrypt.Encryptor) {
-		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: time.Hour, Rolling: true, MaxLifetime: 3 * time.Hour})
+		m := newManager(t, st, sessions.Config{Encryptor: ring, Lifetime: 3 * time.Hour, Rolling: time.Hour})
 		start := time.Now()
 		s := m.New()
 		require.Equal(t, sessions.Metadata{Created: start, Deadline: start.Add(3 * time.Hour), Expires: start.Add(time.Hour)}, s.Metadata())
@@ -394,7 +522,7 @@ func TestMetadata(t *testing.T) {
 // timeless is a layout that has no place for metadata.
 type timeless struct{ serialize.Serializer }
 
-func (timeless) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
+func (timeless) Join(dst []byte, env envelope.Envelope) ([]byte, error) {
 	for name, data := range env.Values.All() {
 		dst = append(dst, byte(len(name)), byte(len(data)))
 		dst = append(append(dst, name...), data...)
@@ -402,8 +530,8 @@ func (timeless) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
 	return dst, nil
 }
 
-func (timeless) Split(data []byte) (env serialize.Envelope, err error) {
-	env.Values, err = serialize.NewValues(func(yield func(string, []byte) bool) {
+func (timeless) Split(data []byte) (env envelope.Envelope, err error) {
+	env.Values, err = envelope.NewValues(func(yield func(string, []byte) bool) {
 		for len(data) > 0 {
 			n, d := int(data[0])+2, int(data[1])
 			if !yield(string(data[2:n]), data[n:n+d]) {
@@ -431,15 +559,15 @@ func TestLayoutWithoutTimes(t *testing.T) {
 // dated is a layout that has a place for one time.
 type dated struct {
 	timeless
-	time func(*serialize.Metadata) *time.Time
+	time func(*envelope.Metadata) *time.Time
 }
 
-func (l dated) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
+func (l dated) Join(dst []byte, env envelope.Envelope) ([]byte, error) {
 	at := *l.time(&env.Metadata)
 	return l.timeless.Join(binary.BigEndian.AppendUint64(dst, uint64(at.UnixMilli())), env)
 }
 
-func (l dated) Split(data []byte) (serialize.Envelope, error) {
+func (l dated) Split(data []byte) (envelope.Envelope, error) {
 	env, err := l.timeless.Split(data[8:])
 	*l.time(&env.Metadata) = time.UnixMilli(int64(binary.BigEndian.Uint64(data)))
 	return env, err
@@ -448,12 +576,12 @@ func (l dated) Split(data []byte) (serialize.Envelope, error) {
 // Without a deadline the configuration says when a session ends, also when the
 // configuration has become another.
 func TestLayoutWithCreatedAlone(t *testing.T) {
-	layout := dated{timeless{serialize.JSON}, func(meta *serialize.Metadata) *time.Time { return &meta.Created }}
+	layout := dated{timeless{serialize.JSON}, func(meta *envelope.Metadata) *time.Time { return &meta.Created }}
 	for _, rolling := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			c := sessions.Config{Lifetime: 2 * time.Hour, Rolling: rolling, Serializer: layout, Encryptor: newRing(t)}
+			c := sessions.Config{Lifetime: 2 * time.Hour, Serializer: layout, Encryptor: newRing(t)}
 			if rolling {
-				c.MaxLifetime = 3 * time.Hour
+				c.Lifetime, c.Rolling = 3*time.Hour, 2*time.Hour
 			}
 			st, m := setup(t, c)
 			began := time.Now()
@@ -468,9 +596,8 @@ func TestLayoutWithCreatedAlone(t *testing.T) {
 			}
 			require.Equal(t, end.UnixMilli(), load(t, m, tok).Metadata().Deadline.UnixMilli())
 
-			c.Lifetime, c.MaxLifetime = 90*time.Minute, 0
-			if rolling {
-				c.MaxLifetime = 90 * time.Minute
+			if c.Lifetime = 90 * time.Minute; rolling {
+				c.Rolling = 90 * time.Minute
 			}
 			shorter, err := sessions.NewManager(st, c)
 			require.NoError(t, err)
@@ -481,7 +608,7 @@ func TestLayoutWithCreatedAlone(t *testing.T) {
 
 // A deadline holds although nothing tells when the session began.
 func TestLayoutWithDeadlineAlone(t *testing.T) {
-	layout := dated{timeless{serialize.JSON}, func(meta *serialize.Metadata) *time.Time { return &meta.Deadline }}
+	layout := dated{timeless{serialize.JSON}, func(meta *envelope.Metadata) *time.Time { return &meta.Deadline }}
 	synctest.Test(t, func(t *testing.T) {
 		_, m := setup(t, sessions.Config{Lifetime: time.Hour, Serializer: layout})
 		tok := begin(t, m)
@@ -495,39 +622,54 @@ func TestLayoutWithDeadlineAlone(t *testing.T) {
 
 func TestInvalidConfig(t *testing.T) {
 	ring := newRing(t)
-	server := struct{ stores.Store }{newStore(t)} // does not describe itself
+	server := newStore(t) // outside the process
 	for what, c := range map[string]struct {
 		store stores.Store
 		c     sessions.Config
 		want  []string
 	}{
 		"no store":                  {nil, sessions.Config{}, []string{"store is nil", "memstore.New"}},
+		"a nil pointer":             {(*store)(nil), sessions.Config{}, []string{"store is nil", "constructor"}},
+		"a store of nothing":        {placed{Name: "empty"}, sessions.Config{}, []string{"empty", "Place"}},
 		"no encryptor":              {server, sessions.Config{}, []string{"WithEncryptor", "WithoutEncryption"}},
 		"no encryptor, client":      {clientStore{}, sessions.Config{}, []string{"client", "add WithEncryptor"}},
 		"waived, client":            {clientStore{}, sessions.Config{WithoutEncryption: true}, []string{"client", "add WithEncryptor"}},
+		"waived, both":              {placed{Name: "both", Server: server, Cookie: clientStore{}}, sessions.Config{WithoutEncryption: true}, []string{"both", "add WithEncryptor"}},
 		"both":                      {server, sessions.Config{Encryptor: ring, WithoutEncryption: true}, []string{"WithEncryptor", "WithoutEncryption", "leave one out"}},
-		"readable":                  {readable{}, sessions.Config{Encryptor: ring}, []string{"WithEncryptor", "cookiestore.Sealed"}},
-		"negative lifetime":         {nil, sessions.Config{Lifetime: -1}, []string{"WithLifetime(-1ns)", "use 0"}},
+		"readable":                  {placed{Name: "readable", Cookie: clientStore{}, Signed: true}, sessions.Config{Encryptor: ring}, []string{"WithEncryptor", "cookiestore.Sealed"}},
+		"negative lifetime":         {nil, sessions.Config{Lifetime: -1}, []string{"WithLifetime(-1ns)", "leave it out"}},
 		"short lifetime":            {nil, sessions.Config{Lifetime: time.Second - 1}, []string{"WithLifetime(999.999999ms)", "longer"}},
 		"long lifetime":             {nil, sessions.Config{Lifetime: 400*day + 1}, []string{"WithLifetime(", "400 days", "shorter"}},
-		"negative cap":              {nil, sessions.Config{MaxLifetime: -1}, []string{"WithMaxLifetime(-1ns)", "leave it out"}},
-		"long cap":                  {nil, sessions.Config{MaxLifetime: 400*day + 1}, []string{"WithMaxLifetime(", "400 days", "shorter"}},
-		"cap over fixed":            {nil, sessions.Config{Lifetime: time.Hour, MaxLifetime: 2 * time.Hour}, []string{"WithMaxLifetime", "WithLifetime", "leave one of them out"}},
-		"cap under idle":            {nil, sessions.Config{Lifetime: 2 * time.Hour, Rolling: true, MaxLifetime: time.Hour}, []string{"WithMaxLifetime(1h0m0s)", "WithLifetime(2h0m0s)", "lengthen"}},
-		"rolling of nothing":        {nil, sessions.Config{Rolling: true}, []string{"WithRolling", "WithLifetime"}},
-		"negative touch":            {nil, sessions.Config{Lifetime: time.Hour, Rolling: true, TouchInterval: -1}, []string{"WithTouchInterval(-1ns)", "use 0"}},
+		"negative idle":             {nil, sessions.Config{Rolling: -1}, []string{"WithRolling(-1ns)", "leave it out"}},
+		"short idle":                {nil, sessions.Config{Rolling: time.Second - 1}, []string{"WithRolling(999.999999ms)", "longer"}},
+		"lifetime under idle":       {nil, sessions.Config{Lifetime: time.Hour, Rolling: 2 * time.Hour}, []string{"WithRolling(2h0m0s)", "WithLifetime(1h0m0s)", "lengthen"}},
+		"default under idle":        {nil, sessions.Config{Rolling: 31 * day}, []string{"WithRolling(744h0m0s)", "WithLifetime(720h0m0s)", "lengthen"}},
+		"negative touch":            {nil, sessions.Config{Rolling: time.Hour, TouchInterval: -1}, []string{"WithTouchInterval(-1ns)", "use 0"}},
 		"touch of fixed":            {nil, sessions.Config{Lifetime: time.Hour, TouchInterval: time.Minute}, []string{"WithTouchInterval", "WithRolling", "leave"}},
-		"touch as long as the idle": {nil, sessions.Config{Lifetime: time.Hour, Rolling: true, TouchInterval: time.Hour}, []string{"WithTouchInterval(1h0m0s)", "WithLifetime(1h0m0s)", "shorten"}},
+		"touch as long as the idle": {nil, sessions.Config{Rolling: time.Hour, TouchInterval: time.Hour}, []string{"WithTouchInterval(1h0m0s)", "WithRolling(1h0m0s)", "shorten"}},
 		"negative commit timeout":   {nil, sessions.Config{CommitTimeout: -1}, []string{"WithCommitTimeout(-1ns)", "leave it out"}},
+		"long commit timeout":       {nil, sessions.Config{CommitTimeout: time.Minute + 1}, []string{"WithCommitTimeout(", "shorten"}},
+		"short stubs":               {nil, sessions.Config{StubLifetime: time.Minute - 1}, []string{"WithStubLifetime(", "leave it out"}},
+		"negative stubs":            {nil, sessions.Config{StubLifetime: -1}, []string{"WithStubLifetime(-1ns)", "leave it out"}},
 		"negative cache":            {nil, sessions.Config{Encryptor: ring, CookieCache: -1}, []string{"WithCookieCache", "leave them out"}},
+		"long cache":                {nil, sessions.Config{Encryptor: ring, CookieCache: time.Hour + 1}, []string{"WithCookieCache(", "an hour", "shorten"}},
 		"fallback alone":            {nil, sessions.Config{Encryptor: ring, CookieCacheFallback: time.Hour}, []string{"WithCookieCacheFallback", "add WithCookieCache"}},
 		"fallback under cache":      {nil, sessions.Config{Encryptor: ring, CookieCache: time.Hour, CookieCacheFallback: time.Minute}, []string{"WithCookieCacheFallback(1m0s)", "WithCookieCache(1h0m0s)", "lengthen"}},
-		"cache in the open":         {nil, sessions.Config{CookieCache: time.Minute}, []string{"WithCookieCache", "add WithEncryptor"}},
+		"fallback over idle":        {nil, sessions.Config{Encryptor: ring, Rolling: time.Hour, CookieCache: time.Minute, CookieCacheFallback: time.Hour + 1}, []string{"WithCookieCacheFallback(", "1h0m0s", "shorten"}},
+		"cache in the open":         {nil, sessions.Config{WithoutEncryption: true, CookieCache: time.Minute}, []string{"WithCookieCache", "add WithEncryptor"}},
 		"cache of the client's own": {clientStore{}, sessions.Config{Encryptor: ring, CookieCache: time.Minute}, []string{"WithCookieCache", "client"}},
+		"limit without owners":      {nil, sessions.Config{Encryptor: ring, MaxSessionsPerOwner: 1}, []string{"WithMaxSessionsPerOwner", "add WithOwners"}},
+		"negative limit":            {nil, sessions.Config{Encryptor: ring, Owners: []encrypt.Key{encrypt.GenerateKey()}, MaxSessionsPerOwner: -1}, []string{"WithMaxSessionsPerOwner(-1)", "leave it out"}},
+		"owners of a cookie":        {clientStore{}, sessions.Config{Encryptor: ring, Owners: []encrypt.Key{encrypt.GenerateKey()}}, []string{"WithOwners", "client"}},
+		"owners without an index":   {placed{Name: "plain", Server: struct{ stores.Server }{server}}, sessions.Config{Encryptor: ring, Owners: []encrypt.Key{encrypt.GenerateKey()}}, []string{"WithOwners", "plain"}},
+		"a zero owners' key":        {nil, sessions.Config{Encryptor: ring, Owners: []encrypt.Key{{}}}, []string{"WithOwners"}},
+		"a zero key of signed IDs":  {nil, sessions.Config{Encryptor: ring, SignedIDs: []encrypt.Key{{}}}, []string{"WithSignedIDs"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			if c.store == nil && what != "no store" {
-				c.store = newStore(t)
+				if c.store = server; c.c.Encryptor == nil {
+					c.c.WithoutEncryption = true
+				}
 			}
 			m, err := sessions.NewManager(c.store, c.c)
 			require.ErrorIs(t, err, sessions.ErrConfig)
@@ -537,22 +679,27 @@ func TestInvalidConfig(t *testing.T) {
 			}
 		})
 	}
+	inProcess, err := memstore.New()
+	require.NoError(t, err)
+	_, err = sessions.NewManager(inProcess, sessions.Config{})
+	require.NoError(t, err, "nothing leaves the process")
 	for what, c := range map[string]sessions.Config{
-		"zero":                {},
-		"waived":              {WithoutEncryption: true},
-		"400 days":            {Lifetime: 400 * day},
-		"400 days, rolling":   {Lifetime: 400 * day, Rolling: true, MaxLifetime: 400 * day},
-		"a second, rolling":   {Lifetime: time.Second, Rolling: true},
-		"session-only, short": {MaxLifetime: time.Hour},
+		"waived":                   {WithoutEncryption: true},
+		"400 days":                 {Encryptor: ring, Lifetime: 400 * day},
+		"400 days, rolling":        {Encryptor: ring, Lifetime: 400 * day, Rolling: 400 * day},
+		"a second, rolling":        {Encryptor: ring, Rolling: time.Second},
+		"as long as the lifetime":  {Encryptor: ring, Lifetime: time.Hour, Rolling: time.Hour},
+		"a commit of a minute":     {Encryptor: ring, CommitTimeout: time.Minute},
+		"stubs for a minute":       {Encryptor: ring, StubLifetime: time.Minute},
+		"a cache of an hour":       {Encryptor: ring, CookieCache: time.Hour},
+		"a fallback as long as it": {Encryptor: ring, CookieCache: time.Hour, CookieCacheFallback: 30 * day},
 	} {
-		_, err := sessions.NewManager(newStore(t), c)
+		_, err := sessions.NewManager(server, c)
 		require.NoError(t, err, what)
 	}
 }
 
-// readable is a store whose records are meant to be readable.
-type readable struct{ clientStore }
+// placed is a store that is described by nothing else.
+type placed stores.Place
 
-func (readable) Describe() stores.Info {
-	return stores.Info{Name: "readable", Sealing: stores.SealNever}
-}
+func (p placed) Place() stores.Place { return stores.Place(p) }

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/cookiestore"
-	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 // errForeign is of a store that forgets rule 3.
@@ -22,46 +24,75 @@ var errForeign = errors.New("i/o timeout")
 
 var phases = []sessions.Phase{sessions.Midway, sessions.BeforeResponse, sessions.AfterResponse}
 
+var writings = map[string]struct {
+	start func(*testing.T, *sessions.Manager) *sessions.Session
+	op    string
+}{
+	"save":   {func(t *testing.T, m *sessions.Manager) *sessions.Session { return load(t, m, begin(t, m)) }, "save"},
+	"create": {func(_ *testing.T, m *sessions.Manager) *sessions.Session { return m.New() }, "save"},
+	"first step of regenerate": {func(t *testing.T, m *sessions.Manager) *sessions.Session {
+		s := load(t, m, begin(t, m))
+		require.NoError(t, s.Regenerate())
+		return s
+	}, "save"},
+	"second step of regenerate": {func(t *testing.T, m *sessions.Manager) *sessions.Session {
+		s := load(t, m, begin(t, m))
+		require.NoError(t, s.Regenerate())
+		return s
+	}, "move"},
+}
+
 // A write whose error is not known to mean "not written" may have been written,
-// whatever the store calls it. It is not applied again.
-func TestUnknownErrorIsDoubted(t *testing.T) {
-	for what, c := range map[string]struct {
-		start func(*testing.T, *sessions.Manager) *sessions.Session
-		op    string
-	}{
-		"save":   {func(t *testing.T, m *sessions.Manager) *sessions.Session { return load(t, m, begin(t, m)) }, "save"},
-		"create": {func(_ *testing.T, m *sessions.Manager) *sessions.Session { return m.New() }, "save"},
-		"first step of regenerate": {func(t *testing.T, m *sessions.Manager) *sessions.Session {
-			s := load(t, m, begin(t, m))
-			require.NoError(t, s.Regenerate())
-			return s
-		}, "save"},
-		"second step of regenerate": {func(t *testing.T, m *sessions.Manager) *sessions.Session {
-			s := load(t, m, begin(t, m))
-			require.NoError(t, s.Regenerate())
-			return s
-		}, "delete"},
-	} {
+// whatever the store calls it. The commit looks, and applies it once.
+func TestUnknownErrorIsLookedInto(t *testing.T) {
+	for what, c := range writings {
 		for _, carriedOut := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/carried out %v", what, carriedOut), func(t *testing.T) {
 				var ev events
 				st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
 				s := c.start(t, m)
+				n, err := count.GetOr(s, 0)
+				require.NoError(t, err)
 				increment(t, s)
 				fails := on(c.op, 1, func() error { return errForeign })
 				if st.before = fails; carriedOut {
 					st.before, st.after = nil, fails
 				}
-				var writes []int
-				for _, phase := range phases {
-					change, err := m.Commit(t.Context(), s, phase)
-					require.ErrorIs(t, err, stores.ErrUnavailable)
-					require.ErrorIs(t, err, errForeign)
-					require.Equal(t, sessions.Change{}, change)
-					require.Len(t, ev.of("store error"), 1)
-					writes = append(writes, st.writes())
-				}
-				require.Equal(t, writes[0], writes[2], "written again")
+				commit(t, m, s)
+				requireCount(t, m, token.Token{ID: s.ID()}, n+1)
+				require.Equal(t, 1, st.Len())
+				require.Empty(t, ev.of("store error"))
+			})
+		}
+	}
+}
+
+// Where it does not find out, it says so, with the cause, and does not try again.
+func TestUnknownErrorIsDoubted(t *testing.T) {
+	for what, c := range writings {
+		for _, carriedOut := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/carried out %v", what, carriedOut), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var ev events
+					st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
+					s := c.start(t, m)
+					increment(t, s)
+					if fails := down(errForeign, c.op); carriedOut {
+						st.after = down(errForeign, c.op, "load")
+					} else {
+						st.before = fails
+					}
+					var writes []int
+					for _, phase := range phases {
+						change, err := m.Commit(t.Context(), s, phase)
+						require.ErrorIs(t, err, stores.ErrUnavailable)
+						require.ErrorIs(t, err, errForeign)
+						require.Equal(t, sessions.Change{}, change)
+						require.Len(t, ev.of("store error"), 1)
+						writes = append(writes, st.writes())
+					}
+					require.Equal(t, writes[0], writes[2], "written again")
+				})
 			})
 		}
 	}
@@ -77,25 +108,43 @@ func TestUnknownErrorCountsOnce(t *testing.T) {
 		s := load(t, m, tok)
 		increment(t, s)
 		for _, phase := range phases {
-			m.Commit(t.Context(), s, phase)
+			_, err := m.Commit(t.Context(), s, phase)
+			require.NoError(t, err)
 		}
 	}
 	requireCount(t, m, tok, 1+3)
 }
 
-// A logout whose reply was lost can be tried again, whatever the error.
+// A logout whose reply was lost is found to be one, whatever the error; where that
+// can't be found out it can be tried again.
 func TestUnknownErrorOfADestroy(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s := load(t, m, tok)
-	s.Destroy()
-	st.before = on("delete", 1, func() error { return errForeign })
-	_, err := m.Commit(t.Context(), s, sessions.Midway)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	change, err := m.Commit(t.Context(), s, sessions.Midway)
-	require.NoError(t, err)
-	require.Equal(t, sessions.Remove, change.Action)
-	requireRejected(t, m, tok, sessions.Unknown)
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		for _, fails := range []func(){
+			func() { st.before = on("end", 1, func() error { return errForeign }) },
+			func() { st.after = on("end", 1, func() error { return errForeign }) },
+		} {
+			tok := begin(t, m)
+			s := load(t, m, tok)
+			s.Destroy()
+			fails()
+			require.Equal(t, sessions.Remove, commit(t, m, s).Action)
+			requireRejected(t, m, tok, sessions.Unknown)
+		}
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		s.Destroy()
+		st.before = down(errForeign, "end")
+		change, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.ErrorIs(t, err, errForeign)
+		require.Equal(t, sessions.Change{}, change)
+		st.before = nil
+		change, err = m.Commit(t.Context(), s, sessions.Midway)
+		require.NoError(t, err)
+		require.Equal(t, sessions.Remove, change.Action)
+		requireRejected(t, m, tok, sessions.Unknown)
+	})
 }
 
 // What a handler was told is not stored is not stored later, with a page that
@@ -127,7 +176,7 @@ func TestFailedForGoodIsNotTriedAgain(t *testing.T) {
 			tooLarge(st)
 			require.NoError(t, name.Set(s, "Grace"))
 			require.NoError(t, big.Set(s, strings.Repeat("x", 2000)))
-			require.NoError(t, s.Authenticated(s.Metadata().Created))
+			require.NoError(t, s.SetAuthenticated(s.Metadata().Created))
 			for range 2 { // whoever asks again is not told that all is well
 				change, err := m.Commit(t.Context(), s, sessions.Midway)
 				require.ErrorIs(t, err, stores.ErrTooLarge)
@@ -163,7 +212,7 @@ func TestFailedForGoodIsNotTriedAgain(t *testing.T) {
 				_, err = m.Commit(t.Context(), s, sessions.Midway)
 				require.NoError(t, err)
 			}
-			s = load(t, m, stores.Token{ID: s.ID()})
+			s = load(t, m, token.Token{ID: s.ID()})
 			text, err := name.Get(s)
 			require.NoError(t, err)
 			require.Equal(t, "Grace", text)
@@ -209,19 +258,22 @@ func TestChangeDuringAFailingCommit(t *testing.T) {
 // A logout that fails takes the login that was to follow it along, and is tried
 // again alone.
 func TestLoginAfterAFailedLogout(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s := load(t, m, tok)
-	s.Destroy()
-	require.NoError(t, name.Set(s, "Grace"))
-	st.before = on("delete", 1, func() error { return errOutage })
-	_, err := m.Commit(t.Context(), s, sessions.Midway)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	change, err := m.Commit(t.Context(), s, sessions.Midway)
-	require.ErrorIs(t, err, stores.ErrUnavailable, "the login was not written")
-	require.Equal(t, sessions.Remove, change.Action)
-	require.Equal(t, sessions.Change{}, commit(t, m, s))
-	require.Zero(t, st.Len())
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		s.Destroy()
+		require.NoError(t, name.Set(s, "Grace"))
+		st.before = down(errOutage, "end")
+		_, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		st.before = nil
+		change, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, stores.ErrUnavailable, "the login was not written")
+		require.Equal(t, sessions.Remove, change.Action)
+		require.Equal(t, sessions.Change{}, commit(t, m, s))
+		require.Zero(t, st.Len())
+	})
 }
 
 // A record in a cookie that is ours, but of a later version, is an error and no
@@ -259,10 +311,8 @@ func TestLaterVersionInACookie(t *testing.T) {
 
 // The user's affair is a warning, and nothing that the store did wrong.
 func TestTooManySessionsIsNoStoreError(t *testing.T) {
-	mem, err := memstore.New()
-	require.NoError(t, err)
 	var ev events
-	m := newManager(t, mem, sessions.Config{Owners: []encrypt.Key{encrypt.GenerateKey()}, MaxSessionsPerOwner: 1, Hooks: ev.hooks()})
+	st, m := setup(t, sessions.Config{Owners: []encrypt.Key{encrypt.GenerateKey()}, MaxSessionsPerOwner: 1, Hooks: ev.hooks()})
 	for i := range 2 {
 		s := m.New()
 		require.NoError(t, s.SetOwner(t.Context(), "ada"))
@@ -279,7 +329,7 @@ func TestTooManySessionsIsNoStoreError(t *testing.T) {
 	require.Len(t, ev.of("refused"), 1)
 	require.ErrorIs(t, ev.of("refused")[0].Err, sessions.ErrTooManySessions)
 	require.Empty(t, ev.of("store error"))
-	require.Equal(t, 1, mem.Len())
+	require.Equal(t, 1, st.Len())
 }
 
 // laterVersion writes records in a form that is not known yet.
@@ -288,17 +338,17 @@ type laterVersion struct{}
 func (laterVersion) Marshal(v any) ([]byte, error)      { return serialize.JSON.Marshal(v) }
 func (laterVersion) Unmarshal(data []byte, v any) error { return serialize.JSON.Unmarshal(data, v) }
 
-func (laterVersion) Join(dst []byte, env serialize.Envelope) ([]byte, error) {
+func (laterVersion) Join(dst []byte, env envelope.Envelope) ([]byte, error) {
 	at := len(dst)
-	dst, err := serialize.Join(dst, env)
+	dst, err := envelope.Join(dst, env)
 	if err == nil {
 		dst[at]++ // the version
 	}
 	return dst, err
 }
 
-func (laterVersion) Split([]byte) (serialize.Envelope, error) {
-	return serialize.Envelope{}, errors.New("not needed")
+func (laterVersion) Split([]byte) (envelope.Envelope, error) {
+	return envelope.Envelope{}, errors.New("not needed")
 }
 
 // swapped changes a character in the middle.

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
-	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -20,7 +20,9 @@ type planted struct {
 	data []byte
 }
 
-func (p planted) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.Entry, error) {
+func (p planted) Place() stores.Place { return stores.Place{Name: "planted", Server: p} }
+
+func (p planted) Entries(ctx context.Context, owner stores.Key) ([]stores.Entry, error) {
 	list, err := p.store.Entries(ctx, owner)
 	for i := range list {
 		list[i].Data = p.data
@@ -34,14 +36,14 @@ func (p planted) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.E
 func FuzzOwnerEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := sessions.NewManager(planted{newStore(t), data}, sessions.Config{
-			WithoutEncryption: true, Lifetime: time.Hour, Rolling: true,
-			Owners: []encrypt.Key{encrypt.GenerateKey()}, MaxSessionsPerOwner: 2, EndOldest: true,
+			WithoutEncryption: true, Rolling: time.Hour,
+			Owners: []encrypt.Key{encrypt.GenerateKey()}, MaxSessionsPerOwner: 2, Overflow: sessions.EndOldest,
 		})
 		require.NoError(t, err)
-		o := &ownersOf{t, m, nil}
-		want, err := serialize.Split(data)
+		o := &ownersOf{t: t, m: m}
+		want, err := envelope.Split(data)
 		if err != nil {
-			want = serialize.Envelope{}
+			want = envelope.Envelope{}
 		}
 
 		tok := o.login("ada", "a label")

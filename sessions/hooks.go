@@ -83,7 +83,7 @@ func (m *Manager) clock() time.Time {
 }
 
 // emit tells the hook and the log. It costs nothing where neither listens.
-func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.Time, ev Event) {
+func (m *Manager) emit(ctx context.Context, k kind, key stores.Key, started time.Time, ev Event) {
 	if !m.observed {
 		return
 	}
@@ -92,9 +92,7 @@ func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.T
 	if hook == nil && !logs {
 		return
 	}
-	if ev.Store = m.info.Name; ev.Key == (stores.Key{}) {
-		ev.Key = id.Key()
-	}
+	ev.Store, ev.Key = m.place.Name, key
 	if !started.IsZero() {
 		ev.Took = time.Since(started)
 	}
@@ -105,7 +103,7 @@ func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.T
 		return
 	}
 	attrs := make([]slog.Attr, 0, 5)
-	if ev.Key != (stores.Key{}) {
+	if !ev.Key.IsZero() {
 		attrs = append(attrs, slog.String("session", ev.Key.String()))
 	}
 	attrs = append(attrs, slog.String("store", ev.Store))
@@ -119,10 +117,4 @@ func (m *Manager) emit(ctx context.Context, k kind, id stores.ID, started time.T
 		attrs = append(attrs, slog.Any("err", ev.Err))
 	}
 	m.logger.LogAttrs(ctx, k.level, k.text, attrs...)
-}
-
-// Reject tells hooks and log that a token was not accepted. Load reports its own
-// rejections; this is for what is found before a Load.
-func (m *Manager) Reject(ctx context.Context, tok stores.Token, reason Reason, err error) {
-	m.emit(ctx, evRejected, tok.ID, time.Time{}, Event{Reason: reason, Err: err})
 }

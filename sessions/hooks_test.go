@@ -16,6 +16,7 @@ import (
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -87,7 +88,7 @@ var texts = map[string]string{
 // of its event.
 type happening struct {
 	hook     string
-	id       stores.ID // zero: none
+	id       sessions.ID // zero: none
 	attempts int
 	reason   sessions.Reason
 	err      string
@@ -129,14 +130,17 @@ const outage = "stores: the store is unavailable\nconnection refused"
 
 // Everything that happens is told to its hook, and to the log at its level, once.
 func TestWhatIsTold(t *testing.T) {
-	start := func(t *testing.T, c sessions.Config) (*journal, *store, *sessions.Manager, stores.Token) {
+	tell := func(name string, f func(*testing.T)) { // in a bubble, where an outage takes no time
+		t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+	}
+	start := func(t *testing.T, c sessions.Config) (*journal, *store, *sessions.Manager, token.Token) {
 		j := new(journal)
 		st, m := setup(t, j.config(c))
 		tok := begin(t, m)
 		j.requireTold(t, happening{hook: "Created", id: tok.ID, attempts: 1})
 		return j, st, m, tok
 	}
-	loaded := func(t *testing.T, j *journal, m *sessions.Manager, tok stores.Token) *sessions.Session {
+	loaded := func(t *testing.T, j *journal, m *sessions.Manager, tok token.Token) *sessions.Session {
 		s := load(t, m, tok)
 		j.requireTold(t, happening{hook: "Loaded", id: tok.ID})
 		return s
@@ -148,7 +152,7 @@ func TestWhatIsTold(t *testing.T) {
 
 	owners := []encrypt.Key{encrypt.GenerateKey()}
 
-	t.Run("save", func(t *testing.T) {
+	tell("save", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
 		s, other := loaded(t, j, m, tok), loaded(t, j, m, tok)
 		increment(t, s)
@@ -160,24 +164,24 @@ func TestWhatIsTold(t *testing.T) {
 
 		s = loaded(t, j, m, tok)
 		increment(t, s)
-		st.before = on("save", 1, func() error { return errOutage })
+		st.before = down(errOutage, "save")
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage})
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t) // told already
 	})
-	t.Run("save, and the replay fails", func(t *testing.T) {
+	tell("save, and the replay fails", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
 		s, other := loaded(t, j, m, tok), loaded(t, j, m, tok)
 		increment(t, s)
 		commit(t, m, s)
 		increment(t, other)
 		j.forget()
-		st.before = on("load", 1, func() error { return errOutage })
+		st.before = down(errOutage, "load")
 		require.Error(t, midway(t, m, other))
-		j.requireTold(t, happening{hook: "Conflict", id: tok.ID, attempts: 1}, happening{hook: "StoreError", id: tok.ID, err: outage})
+		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage})
 	})
-	t.Run("over a limit", func(t *testing.T) {
+	tell("over a limit", func(t *testing.T) {
 		tooLarge := func() error { return fmt.Errorf("%w: 5 bytes over", stores.ErrTooLarge) }
 		const text = "stores: the session is too large: 5 bytes over"
 		j, st, m, tok := start(t, sessions.Config{})
@@ -196,7 +200,7 @@ func TestWhatIsTold(t *testing.T) {
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "Refused", id: id, err: text})
 	})
-	t.Run("an owner's limit", func(t *testing.T) {
+	tell("an owner's limit", func(t *testing.T) {
 		j, _, m, _ := start(t, sessions.Config{Owners: owners, MaxSessionsPerOwner: 1})
 		first, second := m.New(), m.New()
 		for _, s := range []*sessions.Session{first, second} {
@@ -209,68 +213,63 @@ func TestWhatIsTold(t *testing.T) {
 		require.ErrorIs(t, midway(t, m, second), sessions.ErrTooManySessions)
 		j.requireTold(t, happening{hook: "Refused", id: id, err: "sessions: the owner has too many sessions: 1 are allowed"})
 	})
-	t.Run("create", func(t *testing.T) {
+	tell("create", func(t *testing.T) {
 		j, st, m, _ := start(t, sessions.Config{})
 		s := m.New()
 		increment(t, s)
 		id := s.ID()
-		st.before = on("save", 1, func() error { return errOutage })
+		st.before = down(errOutage, "save")
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "StoreError", id: id, err: outage})
 	})
-	t.Run("regenerate", func(t *testing.T) {
+	tell("regenerate", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
 		s := loaded(t, j, m, tok)
 		require.NoError(t, s.Regenerate())
 		id := commit(t, m, s).Token.ID
 		j.requireTold(t, happening{hook: "Regenerated", id: id, attempts: 1})
 
-		s = loaded(t, j, m, stores.Token{ID: id})
+		s = loaded(t, j, m, token.Token{ID: id})
 		require.NoError(t, s.Regenerate())
 		next := s.ID()
-		down := on("delete", 1, func() error { return errOutage })
-		st.before = down
+		st.before = down(errOutage, "move")
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "StoreError", id: next, err: outage})
 	})
-	t.Run("regenerate, and the cleaning up fails", func(t *testing.T) {
+	tell("regenerate, and the cleaning up fails", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
 		s := loaded(t, j, m, tok)
 		require.NoError(t, s.Regenerate())
 		next := s.ID()
-		st.before = func(_ context.Context, c call) error {
-			if c.op == "delete" {
-				return errOutage
-			}
-			return nil
-		}
+		st.before = down(errOutage, "move", "put")
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "StoreError", id: next, err: outage}, happening{hook: "StoreError", id: next, err: outage})
 	})
-	t.Run("regenerate, and the old entry stays in its owner's list", func(t *testing.T) {
-		j, st := new(journal), &listStore{store: newStore(t)}
-		m := newManager(t, st, j.config(sessions.Config{Owners: owners}))
+	tell("regenerate, and the old entry stays in its owner's list", func(t *testing.T) {
+		j := new(journal)
+		st, m := setup(t, j.config(sessions.Config{Owners: owners}))
 		s := m.New()
 		require.NoError(t, s.SetOwner(t.Context(), "ada"))
 		tok := commit(t, m, s).Token
 		s = load(t, m, tok)
 		require.NoError(t, s.Regenerate())
 		j.forget()
-		st.down = true
+		st.before = down(errOutage, "remove")
 		id := commit(t, m, s).Token.ID
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage}, happening{hook: "Regenerated", id: id, attempts: 1})
 	})
-	t.Run("destroy", func(t *testing.T) {
+	tell("destroy", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
 		s := loaded(t, j, m, tok)
 		s.Destroy()
-		st.before = on("delete", 1, func() error { return errOutage })
+		st.before = down(errOutage, "end")
 		require.Error(t, midway(t, m, s))
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage})
+		st.before = nil
 		commit(t, m, s)
 		j.requireTold(t, happening{hook: "Destroyed", id: tok.ID})
 	})
-	t.Run("ended elsewhere", func(t *testing.T) {
+	tell("ended elsewhere", func(t *testing.T) {
 		for what, change := range map[string]func(*sessions.Session){
 			"save":       func(s *sessions.Session) { increment(t, s) },
 			"regenerate": func(s *sessions.Session) { require.NoError(t, s.Regenerate()) },
@@ -278,14 +277,14 @@ func TestWhatIsTold(t *testing.T) {
 			j, st, m, tok := start(t, sessions.Config{})
 			s := loaded(t, j, m, tok)
 			change(s)
-			require.NoError(t, st.Store.Delete(t.Context(), tok, ""))
+			st.end(t, tok.ID.Key())
 			for range 2 {
 				require.ErrorIs(t, midway(t, m, s), sessions.ErrEnded, what)
 			}
-			j.requireTold(t, happening{hook: "Ended", id: tok.ID})
+			j.requireTold(t, happening{hook: "Ended", id: tok.ID, err: sessions.ErrEnded.Error()})
 		}
 	})
-	t.Run("late change", func(t *testing.T) {
+	tell("late change", func(t *testing.T) {
 		j := new(journal)
 		_, m := setup(t, j.config(sessions.Config{}))
 		s := m.New()
@@ -296,35 +295,33 @@ func TestWhatIsTold(t *testing.T) {
 		}
 		j.requireTold(t, happening{hook: "LateChange"})
 	})
-	t.Run("touch", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			j, st, m, tok := start(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
-			time.Sleep(10 * time.Minute)
-			s := loaded(t, j, m, tok)
-			commit(t, m, s)
-			j.requireTold(t, happening{hook: "Touched", id: tok.ID, attempts: 1})
+	tell("touch", func(t *testing.T) {
+		j, st, m, tok := start(t, sessions.Config{Rolling: time.Hour})
+		time.Sleep(10 * time.Minute)
+		s := loaded(t, j, m, tok)
+		commit(t, m, s)
+		j.requireTold(t, happening{hook: "Touched", id: tok.ID, attempts: 1})
 
-			// It is best effort; another request's write is as good.
-			time.Sleep(10 * time.Minute)
-			for _, tt := range []struct {
-				err  error
-				told []happening
-			}{
-				{errOutage, []happening{{hook: "StoreError", id: tok.ID, err: outage}}},
-				{errForeign, []happening{{hook: "StoreError", id: tok.ID, err: errForeign.Error()}}},
-				{stores.ErrTooLarge, []happening{{hook: "Refused", id: tok.ID, err: stores.ErrTooLarge.Error()}}},
-				{stores.ErrConflict, nil},
-			} {
-				s := loaded(t, j, m, tok)
-				st.before = on("touch", 1, func() error { return tt.err })
-				require.Equal(t, sessions.Change{}, commit(t, m, s))
-				j.requireTold(t, tt.told...)
-			}
-		})
+		// It is best effort; another request's write is as good.
+		time.Sleep(10 * time.Minute)
+		for _, tt := range []struct {
+			err  error
+			told []happening
+		}{
+			{errOutage, []happening{{hook: "StoreError", id: tok.ID, err: outage}}},
+			{errForeign, []happening{{hook: "StoreError", id: tok.ID, err: errForeign.Error()}}},
+			{stores.ErrTooLarge, []happening{{hook: "Refused", id: tok.ID, err: stores.ErrTooLarge.Error()}}},
+			{stores.ErrConflict, nil},
+		} {
+			s := loaded(t, j, m, tok)
+			st.before = on("touch", 1, func() error { return tt.err })
+			require.Equal(t, sessions.Change{}, commit(t, m, s))
+			j.requireTold(t, tt.told...)
+		}
 	})
-	t.Run("load", func(t *testing.T) {
+	tell("load", func(t *testing.T) {
 		j, st, m, tok := start(t, sessions.Config{})
-		fail := func(tok stores.Token, err error) {
+		fail := func(tok token.Token, err error) {
 			_, got := m.Load(t.Context(), tok)
 			require.ErrorIs(t, got, err)
 		}
@@ -332,29 +329,42 @@ func TestWhatIsTold(t *testing.T) {
 		fail(tok, stores.ErrUnavailable)
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage})
 
-		unknown := stores.Token{ID: stores.NewID()}
+		unknown := token.Token{ID: token.NewID()}
 		_, err := m.Load(t.Context(), unknown)
 		require.Error(t, err)
 		j.requireTold(t, happening{hook: "Rejected", id: unknown.ID, reason: sessions.Unknown})
 
-		m.Reject(t.Context(), stores.Token{}, sessions.Malformed, errors.New("no token"))
-		j.requireTold(t, happening{hook: "Rejected", reason: sessions.Malformed, err: "no token"})
+		exchanged(t, m, "no token")
+		j.requireTold(t, happening{hook: "Rejected", reason: sessions.Malformed, err: "stores: malformed payload: the ID has neither 32 nor 54 characters"})
+
+		st.end(t, tok.ID.Key())
+		requireRejected(t, m, tok, sessions.Unknown)
+		j.requireTold(t, happening{hook: "Rejected", id: tok.ID, reason: sessions.Unknown})
+		tok = begin(t, m)
+		s := load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		moved := commit(t, m, s).Token
+		j.forget()
+		requireRejected(t, m, tok, sessions.Replaced)
+		j.requireTold(t, happening{hook: "Rejected", id: tok.ID, reason: sessions.Replaced})
+		tok = moved
 
 		overwrite(t, st, tok, []byte("garbled"))
 		_, err = m.Load(t.Context(), tok)
 		require.ErrorIs(t, err, sessions.ErrUnreadable)
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: err.Error()})
 	})
-	t.Run("a key that is not in the ring", func(t *testing.T) {
+	tell("a key that is not in the ring", func(t *testing.T) {
 		tok := begin(t, newManager(t, clientStore{}, sessions.Config{}))
 		j := new(journal)
-		_, err := newManager(t, memoryNamed{clientStore{}}, j.config(sessions.Config{})).Load(t.Context(), tok)
+		memoryNamed := placed{Name: "memory", Cookie: clientStore{}} // as the journal expects
+		_, err := newManager(t, memoryNamed, j.config(sessions.Config{})).Load(t.Context(), tok)
 		rejected, ok := errors.AsType[*sessions.RejectedError](err)
 		require.True(t, ok)
 		j.requireTold(t, happening{hook: "Rejected", id: tok.ID, reason: sessions.Tampered, err: rejected.Err.Error(),
 			text: "WARN session token rejected: it names a key that is not in the ring; was the key removed too early, or added too late?"})
 	})
-	t.Run("an owner's list", func(t *testing.T) {
+	tell("an owner's list", func(t *testing.T) {
 		j, st, m, _ := start(t, sessions.Config{Owners: owners})
 		s := m.New()
 		require.NoError(t, s.SetOwner(t.Context(), "ada"))
@@ -374,20 +384,18 @@ func TestWhatIsTold(t *testing.T) {
 		require.Contains(t, cause, sessions.ErrUnreadable.Error())
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: cause})
 	})
-	t.Run("a copy while the store is down", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			j, st, m, _ := start(t, sessions.Config{CookieCache: time.Second, CookieCacheFallback: time.Minute})
-			s := m.New()
-			increment(t, s)
-			tok := commit(t, m, s).Token
-			time.Sleep(10 * time.Second)
-			j.forget()
-			st.before = on("load", 1, func() error { return errOutage })
-			load(t, m, tok)
-			j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage}, happening{hook: "Loaded", id: tok.ID})
-		})
+	tell("a copy while the store is down", func(t *testing.T) {
+		j, st, m, _ := start(t, sessions.Config{CookieCache: time.Second, CookieCacheFallback: time.Minute})
+		s := m.New()
+		increment(t, s)
+		tok := commit(t, m, s).Token
+		time.Sleep(10 * time.Second)
+		j.forget()
+		st.before = on("load", 1, func() error { return errOutage })
+		load(t, m, tok)
+		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: outage}, happening{hook: "Loaded", id: tok.ID})
 	})
-	t.Run("a copy is confirmed", func(t *testing.T) {
+	tell("a copy is confirmed", func(t *testing.T) {
 		j, st, m, _ := start(t, sessions.Config{CookieCache: time.Minute})
 		s := m.New()
 		increment(t, s)
@@ -400,24 +408,4 @@ func TestWhatIsTold(t *testing.T) {
 		require.NoError(t, midway(t, m, s), "it can be asked again")
 		j.requireTold(t)
 	})
-}
-
-// listStore is a store whose owners' lists can't be shortened while it is down.
-type listStore struct {
-	*store
-	down bool
-}
-
-func (s *listStore) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys ...stores.Key) error {
-	if s.down {
-		return errOutage
-	}
-	return s.store.RemoveOwned(ctx, owner, keys...)
-}
-
-// memoryNamed is a clientStore under the name that the journal expects.
-type memoryNamed struct{ clientStore }
-
-func (memoryNamed) Describe() stores.Info {
-	return stores.Info{Name: "memory", Sealing: stores.SealAlways}
 }

@@ -69,9 +69,8 @@ func (k Key[T]) Set(s *Session, v T) error {
 // none) and returns the new value.
 //
 // It is how counters are kept: when another request changed the session first,
-// f runs again on the newer value at commit, so no increment is lost of a session
-// that exists on a server. (Two first requests of a client begin two sessions.)
-// Therefore f may run more than once, sees only its own key, and must not touch the
+// f runs again on the newer value at commit, so no increment is lost. Therefore
+// f may run more than once, sees only its own key, and must not touch the
 // session. The returned value is provisional until the commit: a limit on
 // attempts must call [Commit] before it lets the attempt through.
 func (k Key[T]) Update(s *Session, f func(T) T) (T, error) {

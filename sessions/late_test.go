@@ -77,7 +77,7 @@ func TestLateChanges(t *testing.T) {
 		require.Empty(t, ev.of("late change"))
 		require.ErrorIs(t, count.Set(s, 1), sessions.ErrTooLate)
 		require.ErrorIs(t, s.SetLabel("phone"), sessions.ErrTooLate)
-		require.ErrorIs(t, s.Authenticated(time.Now()), sessions.ErrTooLate)
+		require.ErrorIs(t, s.SetAuthenticated(time.Now()), sessions.ErrTooLate)
 		tooLate(t, m, s)
 		require.Zero(t, st.Len())
 		require.Len(t, ev.of("late change"), 1)
@@ -121,7 +121,7 @@ func TestLateChanges(t *testing.T) {
 	})
 	t.Run("nothing is read again or touched", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			st, m := setup(t, sessions.Config{Lifetime: time.Hour, Rolling: true})
+			st, m := setup(t, sessions.Config{Rolling: time.Hour})
 			s := load(t, m, begin(t, m))
 			time.Sleep(30 * time.Minute)
 			writes := st.writes()
@@ -133,16 +133,19 @@ func TestLateChanges(t *testing.T) {
 
 // A new ID that an outage kept from being written is given to nobody any more.
 func TestLateRegeneration(t *testing.T) {
-	st, m := setup(t, sessions.Config{})
-	tok := begin(t, m)
-	s := load(t, m, tok)
-	require.NoError(t, s.Regenerate())
-	st.before = on("save", 1, func() error { return errOutage })
-	_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	require.True(t, s.ID().Equal(tok.ID), "the session keeps the ID that the client has")
-	_, err = m.Commit(t.Context(), s, sessions.AfterResponse)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	requireCount(t, m, tok, 1)
-	require.Equal(t, 1, st.Len())
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		s := load(t, m, tok)
+		require.NoError(t, s.Regenerate())
+		st.before = down(errOutage, "save")
+		_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		st.before = nil
+		require.True(t, s.ID().Equal(tok.ID), "the session keeps the ID that the client has")
+		_, err = m.Commit(t.Context(), s, sessions.AfterResponse)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		requireCount(t, m, tok, 1)
+		require.Equal(t, 1, st.Len())
+	})
 }

@@ -7,110 +7,120 @@ import (
 	"time"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/swap"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 )
 
-// Load returns the live session that tok names. Where there is none the error is
-// a [*RejectedError], and the caller goes on with [Manager.New]: an ID that this
-// store does not have is never adopted. Every other error means that nothing is
-// known: [stores.ErrUnavailable], or [ErrUnreadable] for a record that the store
-// has but that does not open.
-func (m *Manager) Load(ctx context.Context, tok stores.Token) (*Session, error) {
+// load returns the session that tok names. Where there is none the error is a
+// *rejectedError, and the caller goes on with a new one: an ID that this store does
+// not have is never adopted. The session of an ID that was replaced comes together
+// with the error. Every other error means that nothing is known.
+func (m *Manager) load(ctx context.Context, tok token.Token) (*Session, error) {
 	started := m.clock()
-	h, err := m.load(ctx, tok)
-	if err != nil {
-		m.loadFailed(ctx, tok, started, err)
-		return nil, err
+	key := tok.ID.Key()
+	st, stub, err := m.find(ctx, tok)
+	if stub != nil {
+		err = rejected(Unknown, nil)
+		if stub.Moved() {
+			err = rejected(Replaced, nil)
+		}
 	}
-	m.emit(ctx, evLoaded, tok.ID, started, Event{})
-	return &Session{m: m, held: h, values: h.values}, nil
-}
-
-func (m *Manager) loadFailed(ctx context.Context, tok stores.Token, started time.Time, err error) {
-	r, ok := errors.AsType[*RejectedError](err)
-	switch {
-	case !ok:
-		m.emit(ctx, evStoreError, tok.ID, started, Event{Err: err})
-	case errors.Is(r, encrypt.ErrUnknownKey):
-		// Of what a client holds this can be somebody's garbage. But with a wrong
-		// key deployed it is every session there is, and no other sign of it.
-		m.emit(ctx, evUnknownKey, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
-	default:
-		m.emit(ctx, evRejected, tok.ID, started, Event{Reason: r.Reason, Err: r.Err})
-	}
-}
-
-func (m *Manager) load(ctx context.Context, tok stores.Token) (*held, error) {
-	copied, ok := m.openCopy(tok)
-	if ok && fresh(copied, m.cache) {
-		return copied, nil
-	}
-	if !ok || !fresh(copied, m.fallback) {
-		return m.loadRecord(ctx, tok)
-	}
-	if !m.outage.ask() {
-		return copied, nil
-	}
-	h, err := m.loadRecord(ctx, tok)
-	if errors.Is(err, stores.ErrUnavailable) {
-		m.outage.failed()
-		m.emit(ctx, evStoreError, tok.ID, time.Time{}, Event{Err: err})
-		return copied, nil
-	}
-	m.outage.over()
-	return h, err
-}
-
-// loadRecord asks the store.
-func (m *Manager) loadRecord(ctx context.Context, tok stores.Token) (*held, error) {
-	asked := now()
-	tok = m.token(tok)
-	rec, err := m.store.Load(ctx, tok)
+	r, _ := errors.AsType[*rejectedError](err)
 	switch {
 	case err == nil:
-	case errors.Is(err, stores.ErrNotFound):
-		return nil, rejected(Unknown, nil)
-	case errors.Is(err, stores.ErrMalformed):
-		return nil, rejected(Malformed, err)
-	case errors.Is(err, stores.ErrTampered):
-		return nil, rejected(Tampered, err)
+		m.emit(ctx, evLoaded, key, started, Event{})
+		st.Stale = st.Stale || m.owners.Misfiled(&st.Meta)
+		return &Session{m: m, held: st, sent: tok.Payload, values: st.Values}, nil
+	case r != nil && errors.Is(r, encrypt.ErrUnknownKey):
+		// Of what a client holds this can be somebody's garbage. But with a wrong
+		// key deployed it is every session there is, and no other sign of it.
+		m.emit(ctx, evUnknownKey, key, started, Event{Reason: r.Reason, Err: r.Err})
+	case r != nil:
+		m.emit(ctx, evRejected, key, started, Event{Reason: r.Reason, Err: r.Err})
 	default:
+		m.emit(ctx, evStoreError, key, started, Event{Err: err})
+	}
+	if stub == nil || !stub.Moved() {
 		return nil, err
 	}
-	client := rec.Revision == "" // see held.clientHeld
-	domain := m.bindings.server
-	if client {
-		domain = m.bindings.client
+	// What came with the old ID can still end the session.
+	return &Session{
+		m:     m,
+		moved: &ending{key: key, known: swap.Known{Loaded: now()}},
+		grace: time.Since(stub.At) < grace,
+	}, err
+}
+
+// find looks where tok's session may be: in a copy, in the token, on the server.
+func (m *Manager) find(ctx context.Context, tok token.Token) (*record.State, *record.Stub, error) {
+	copied, ok := m.openCopy(tok)
+	if ok && copied.Fresh(m.cache) {
+		return copied, nil, nil
 	}
-	bound, err := m.bind(tok.ID, domain)
+	if m.place.Cookie != nil && (tok.Payload != "" || m.engine == nil) {
+		st, err := m.openPayload(tok)
+		return st, nil, err
+	}
+	falls := ok && copied.Fresh(m.fallback)
+	if falls && !m.outage.ask() {
+		return copied, nil, nil
+	}
+	st, stub, err := m.engine.Load(ctx, tok.ID, stores.MayBeStale)
+	switch down := errors.Is(err, stores.ErrUnavailable); {
+	case !falls:
+	case down:
+		m.outage.failed()
+		m.emit(ctx, evStoreError, tok.ID.Key(), time.Time{}, Event{Err: err})
+		return copied, nil, nil
+	default:
+		m.outage.over()
+	}
+	switch {
+	case errors.Is(err, swap.ErrExpired):
+		err = rejected(Expired, nil)
+	case errors.Is(err, stores.ErrNotFound):
+		err = rejected(Unknown, nil)
+	}
+	return st, stub, err
+}
+
+// openPayload returns the session that the client holds. That its bytes do not open
+// says nothing but that we did not seal them for this ID: the client chose them.
+func (m *Manager) openPayload(tok token.Token) (*record.State, error) {
+	if tok.Payload == "" {
+		return nil, rejected(Unknown, nil)
+	}
+	var binding []byte
+	if m.place.Signed {
+		binding = m.sealer.SignedBinding(tok.ID)
+	}
+	data, stale, err := m.place.Cookie.Decode(tok.Payload, binding)
+	if errors.Is(err, stores.ErrMalformed) {
+		return nil, rejected(Malformed, err)
+	}
+	if err != nil {
+		return nil, rejected(Tampered, err)
+	}
+	bound, err := m.sealer.Bind(record.Client, tok.ID)
 	if err != nil {
 		return nil, err
 	}
-	env, retired, err := m.open(bound, rec.Data)
+	env, retired, err := m.sealer.Open(bound, record.Client, data)
 	switch {
-	case err != nil && client && !errors.Is(err, errSplit):
-		// The client chose these bytes. That they do not open says nothing
-		// but that we did not seal them for this ID. What opens and then
-		// does not split is ours, of a later version perhaps.
-		return nil, rejected(Tampered, err)
-	case err != nil:
+	case errors.Is(err, record.ErrSplit):
+		// A later version's, in a rolling deployment: it must not be replaced.
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	case err != nil:
+		return nil, rejected(Tampered, err)
 	}
-	h := &held{
-		token: tok, rev: rec.Revision, expires: rec.Expires, bound: bound,
-		asked: asked, sent: tok.Payload, meta: env.Metadata, values: env.Values,
-		refile: m.misfiled(env.Metadata) || retired && m.owned(env.Metadata),
-	}
-	h.stale = rec.Stale || retired || h.refile
-	if !client {
-		h.token.Payload = "" // at most a copy: the record is on the server
-	}
-	moment := asked
-	if !m.info.NoIO {
-		moment = now() // it may have ended while the store was asked
-	}
-	if !m.expiry.live(h, moment) {
+	moment := now()
+	st := &record.State{ID: tok.ID, Meta: env.Metadata, Values: env.Values, Payload: tok.Payload, Asked: moment, Bound: bound}
+	expires, changed, live := m.policy.Live(moment, time.Time{}, &st.Meta)
+	if !live {
 		return nil, rejected(Expired, nil)
 	}
-	return h, nil
+	st.Expires, st.Stale = expires, stale || retired || changed
+	return st, nil
 }

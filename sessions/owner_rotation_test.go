@@ -10,11 +10,11 @@ import (
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
-	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 )
 
 // use is a request of tok that writes n, or only reads where n is 0.
-func (o *ownersOf) use(tok stores.Token, n int) {
+func (o *ownersOf) use(tok token.Token, n int) {
 	o.t.Helper()
 	s := o.load(tok)
 	if n > 0 {
@@ -28,7 +28,7 @@ func (o *ownersOf) use(tok stores.Token, n int) {
 // that is taken out, the session would be alive and on no list.
 func TestOwnerKeysRotateWhereEveryRequestWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemory(t)
+		store := newStore(t)
 		a, b := encrypt.GenerateKey(), encrypt.GenerateKey()
 		enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
 		require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestOwnerKeysRotateWhereEveryRequestWrites(t *testing.T) {
 func TestTheListFollowsTheEncryptionKeys(t *testing.T) {
 	for name, n := range map[string]int{"read": 0, "write": 1} {
 		t.Run(name, func(t *testing.T) {
-			store := newMemory(t)
+			store := newStore(t)
 			owners := []encrypt.Key{encrypt.GenerateKey()}
 			a, b := encrypt.GenerateKey(), encrypt.GenerateKey()
 			with := func(keys ...encrypt.Key) *ownersOf {
@@ -74,7 +74,7 @@ func TestTheListFollowsTheEncryptionKeys(t *testing.T) {
 
 			last := with(b)
 			last.load(tok)
-			require.Equal(t, "used,", last.labels("ann"), "what does not open is listed without its label")
+			require.Equal(t, ",used", last.labels("ann"), "what does not open is listed without its label")
 			last.login("ann", "new") // and does not keep its owner out
 			list, err := last.m.Sessions(t.Context(), "ann")
 			require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestTheListFollowsTheEncryptionKeys(t *testing.T) {
 
 func TestALabelIsNoLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOwnersOf(t, newMemory(t), nil)
+		o := newOwnersOf(t, newStore(t), nil)
 		tok := o.login("ann", "phone")
 		began := time.Now()
 		time.Sleep(time.Minute)

@@ -1,7 +1,6 @@
 package sessions_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,8 +12,8 @@ import (
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
-	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 // ownersOf is a manager whose sessions have owners.
@@ -22,30 +21,28 @@ type ownersOf struct {
 	t     *testing.T
 	m     *sessions.Manager
 	store stores.Store
+
+	elsewhere *ownersOf // the same, in another process
 }
 
 func newOwnersOf(t *testing.T, store stores.Store, change func(*sessions.Config)) *ownersOf {
 	t.Helper()
 	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
 	require.NoError(t, err)
-	c := sessions.Config{Encryptor: enc, Owners: []encrypt.Key{encrypt.GenerateKey()}, Lifetime: time.Hour, Rolling: true}
+	c := sessions.Config{Encryptor: enc, Owners: []encrypt.Key{encrypt.GenerateKey()}, Rolling: time.Hour}
 	if change != nil {
 		change(&c)
 	}
 	m, err := sessions.NewManager(store, c)
 	require.NoError(t, err)
-	return &ownersOf{t, m, store}
-}
-
-func newMemory(t *testing.T) *memstore.Store {
-	t.Helper()
-	store, err := memstore.New()
+	c.Hooks, c.Logger = sessions.Hooks{}, nil
+	process, err := sessions.NewManager(store, c)
 	require.NoError(t, err)
-	return store
+	return &ownersOf{t, m, store, &ownersOf{t, process, store, nil}}
 }
 
 // login returns the token of a new session of user.
-func (o *ownersOf) login(user, label string) stores.Token {
+func (o *ownersOf) login(user, label string) token.Token {
 	o.t.Helper()
 	s := o.m.New()
 	require.NoError(o.t, s.SetOwner(o.t.Context(), user))
@@ -56,14 +53,14 @@ func (o *ownersOf) login(user, label string) stores.Token {
 	return change.Token
 }
 
-func (o *ownersOf) load(tok stores.Token) *sessions.Session {
+func (o *ownersOf) load(tok token.Token) *sessions.Session {
 	o.t.Helper()
 	s, err := o.m.Load(o.t.Context(), tok)
 	require.NoError(o.t, err)
 	return s
 }
 
-func (o *ownersOf) dead(tok stores.Token) {
+func (o *ownersOf) dead(tok token.Token) {
 	o.t.Helper()
 	_, err := o.m.Load(o.t.Context(), tok)
 	var rejected *sessions.RejectedError
@@ -83,7 +80,7 @@ func (o *ownersOf) labels(user string) string {
 
 func TestAUsersSessionsAreListedAndEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOwnersOf(t, newMemory(t), nil)
+		o := newOwnersOf(t, newStore(t), nil)
 		ctx := t.Context()
 		phone := o.login("ann", "phone")
 		time.Sleep(time.Minute)
@@ -115,7 +112,7 @@ func TestAUsersSessionsAreListedAndEnded(t *testing.T) {
 }
 
 func TestRegenerateAndLogoutKeepTheListRight(t *testing.T) {
-	store := newMemory(t)
+	store := newStore(t)
 	o := newOwnersOf(t, store, nil)
 	tok := o.login("ann", "phone")
 
@@ -139,7 +136,7 @@ func TestRegenerateAndLogoutKeepTheListRight(t *testing.T) {
 }
 
 func TestRevokeOthersKeepsTheCurrentOne(t *testing.T) {
-	o := newOwnersOf(t, newMemory(t), nil)
+	o := newOwnersOf(t, newStore(t), nil)
 	mine, theirs := o.login("ann", "mine"), o.login("ann", "theirs")
 	s := o.load(mine)
 	n, err := o.m.RevokeOthers(t.Context(), s)
@@ -157,43 +154,33 @@ func TestRevokeOthersKeepsTheCurrentOne(t *testing.T) {
 	require.Equal(t, "mine", o.labels("ann"))
 }
 
-// failing is a store that fails to remove.
-type failing struct {
-	*memstore.Store
-	now bool
-}
-
-func (f *failing) RemoveOwned(ctx context.Context, k stores.OwnerKey, keys ...stores.Key) error {
-	if f.now {
-		return fmt.Errorf("%w: a test", stores.ErrUnavailable)
-	}
-	return f.Store.RemoveOwned(ctx, k, keys...)
-}
-
 // The epoch has changed although the others are still there; the current session
 // must know it all the same.
 func TestRevokeOthersThatFailsLeavesTheCurrentOneWhole(t *testing.T) {
-	store := &failing{newMemory(t), true}
-	o := newOwnersOf(t, store, nil)
-	mine := o.login("ann", "mine")
-	o.login("ann", "theirs")
-	s := o.load(mine)
-	_, err := o.m.RevokeOthers(t.Context(), s)
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
-	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t)
+		o := newOwnersOf(t, store, nil)
+		mine := o.login("ann", "mine")
+		o.login("ann", "theirs")
+		s := o.load(mine)
+		store.before = down(errOutage, "remove")
+		_, err := o.m.RevokeOthers(t.Context(), s)
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.NoError(t, err)
 
-	store.now = false
-	s = o.load(mine)
-	require.NoError(t, s.Regenerate())
-	_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
-	require.NoError(t, err)
+		store.before = nil
+		s = o.load(mine)
+		require.NoError(t, s.Regenerate())
+		_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.NoError(t, err)
+	})
 }
 
 // A request that changes the ID of the session that another one keeps, while it
 // ends all others, does so on what that one left.
 func TestRegenerateCrossesRevokeOthers(t *testing.T) {
-	o := newOwnersOf(t, newMemory(t), nil)
+	o := newOwnersOf(t, newStore(t), nil)
 	tok, other := o.login("ann", "mine"), o.login("ann", "other")
 	slow, keeper := o.load(tok), o.load(tok)
 	_, err := o.m.RevokeOthers(t.Context(), keeper)
@@ -215,42 +202,10 @@ func TestRegenerateCrossesRevokeOthers(t *testing.T) {
 	require.Equal(t, "mine", o.labels("ann"))
 }
 
-// pausing stops one write of a store, so that a test can do something in the
-// middle of a login.
-type pausing struct {
-	*memstore.Store
-	before func(what string)
-}
-
-func (p *pausing) AddEntry(ctx context.Context, k stores.OwnerKey, e stores.Entry) error {
-	p.before("entry")
-	return p.Store.AddEntry(ctx, k, e)
-}
-
-func (p *pausing) Entries(ctx context.Context, k stores.OwnerKey) ([]stores.Entry, error) {
-	p.before("entries")
-	return p.Store.Entries(ctx, k)
-}
-
-func (p *pausing) RemoveOwned(ctx context.Context, k stores.OwnerKey, keys ...stores.Key) error {
-	p.before("remove")
-	return p.Store.RemoveOwned(ctx, k, keys...)
-}
-
-func (p *pausing) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
-	p.before("save")
-	return p.Store.Save(ctx, tok, rec)
-}
-
-func (p *pausing) Delete(ctx context.Context, tok stores.Token, rev stores.Revision) error {
-	p.before("delete")
-	return p.Store.Delete(ctx, tok, rev)
-}
-
 func TestALoginInFlightDoesNotSurviveRevokeAll(t *testing.T) {
-	for _, moment := range []string{"begun", "entry", "save", "delete"} {
+	for _, moment := range []string{"begun", "add", "save", "move"} {
 		t.Run(moment, func(t *testing.T) {
-			store := &pausing{Store: newMemory(t), before: func(string) {}}
+			store := newStore(t)
 			o := newOwnersOf(t, store, nil)
 			s := o.m.New()
 			require.NoError(t, sessions.Key[int]("n").Set(s, 1))
@@ -258,7 +213,7 @@ func TestALoginInFlightDoesNotSurviveRevokeAll(t *testing.T) {
 			require.NoError(t, err)
 
 			revoke := func() {
-				store.before = func(string) {}
+				store.before = nil
 				_, err := o.m.RevokeAll(t.Context(), "ann")
 				require.NoError(t, err)
 			}
@@ -267,15 +222,11 @@ func TestALoginInFlightDoesNotSurviveRevokeAll(t *testing.T) {
 			if moment == "begun" {
 				revoke()
 			}
-			store.before = func(what string) {
-				if what == moment {
-					revoke()
-				}
-			}
+			store.before = on(moment, 1, func() error { revoke(); return nil })
 			anonymous := change.Token
 			change, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
 			require.Empty(t, o.labels("ann"))
-			if moment == "delete" {
+			if moment == "move" {
 				// It was complete, so it is in the list and was ended with it.
 				require.NoError(t, err)
 				o.dead(change.Token)
@@ -294,25 +245,21 @@ func TestALoginInFlightDoesNotSurviveRevokeAll(t *testing.T) {
 }
 
 func TestARegenerationInFlightDoesNotSurviveRevokeAll(t *testing.T) {
-	for _, moment := range []string{"begun", "entry", "save", "delete"} {
+	for _, moment := range []string{"begun", "add", "save", "move"} {
 		t.Run(moment, func(t *testing.T) {
-			store := &pausing{Store: newMemory(t), before: func(string) {}}
+			store := newStore(t)
 			o := newOwnersOf(t, store, nil)
 			s := o.load(o.login("ann", "phone"))
 			revoke := func() {
-				store.before = func(string) {}
-				_, err := o.m.RevokeAll(t.Context(), "ann")
+				store.before = nil
+				_, err := o.elsewhere.m.RevokeAll(t.Context(), "ann")
 				require.NoError(t, err)
 			}
 			require.NoError(t, s.Regenerate())
 			if moment == "begun" {
 				revoke()
 			}
-			store.before = func(what string) {
-				if what == moment {
-					revoke()
-				}
-			}
+			store.before = on(moment, 1, func() error { revoke(); return nil })
 			_, err := o.m.Commit(t.Context(), s, sessions.BeforeResponse)
 			require.ErrorIs(t, err, sessions.ErrEnded)
 			require.Empty(t, o.labels("ann"))
@@ -322,7 +269,7 @@ func TestARegenerationInFlightDoesNotSurviveRevokeAll(t *testing.T) {
 }
 
 func TestSixteenLoginsRaceRevokeAll(t *testing.T) {
-	store := newMemory(t)
+	store := newStore(t)
 	o := newOwnersOf(t, store, nil)
 	for range 50 {
 		var begun, done sync.WaitGroup
@@ -352,7 +299,7 @@ func TestSixteenLoginsRaceRevokeAll(t *testing.T) {
 }
 
 func TestOwnerKeysRotate(t *testing.T) {
-	store := newMemory(t)
+	store := newStore(t)
 	a, b := encrypt.GenerateKey(), encrypt.GenerateKey()
 	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
 	require.NoError(t, err)
@@ -364,10 +311,9 @@ func TestOwnerKeysRotate(t *testing.T) {
 	both.login("ann", "new")
 	require.ElementsMatch(t, []string{"used", "unused", "new"}, strings.Split(both.labels("ann"), ","))
 
-	// A session that is used is filed under the new key, and stays listed when
+	// A session that is written is filed under the new key, and stays listed when
 	// the old one is gone.
-	_, err = both.m.Commit(t.Context(), both.load(used), sessions.BeforeResponse)
-	require.NoError(t, err)
+	both.use(used, 1)
 	require.ElementsMatch(t, []string{"used", "unused", "new"}, strings.Split(both.labels("ann"), ","))
 	last := with(b)
 	require.ElementsMatch(t, []string{"used", "new"}, strings.Split(last.labels("ann"), ","))
@@ -381,7 +327,7 @@ func TestOwnerKeysRotate(t *testing.T) {
 }
 
 func TestOwnersOfAnotherApplicationAreOthers(t *testing.T) {
-	store := newMemory(t)
+	store := newStore(t)
 	keys := []encrypt.Key{encrypt.GenerateKey()}
 	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
 	require.NoError(t, err)
@@ -406,7 +352,7 @@ func TestAZeroSessionDoesNotPanic(t *testing.T) {
 }
 
 func TestMostSessionsOfAnOwner(t *testing.T) {
-	o := newOwnersOf(t, newMemory(t), func(c *sessions.Config) { c.MaxSessionsPerOwner = 2 })
+	o := newOwnersOf(t, newStore(t), func(c *sessions.Config) { c.MaxSessionsPerOwner = 2 })
 	o.login("ann", "1")
 	second := o.login("ann", "2")
 	o.login("bob", "bob's")
@@ -423,7 +369,7 @@ func TestMostSessionsOfAnOwner(t *testing.T) {
 	require.NoError(t, err)
 
 	synctest.Test(t, func(t *testing.T) {
-		o := newOwnersOf(t, newMemory(t), func(c *sessions.Config) { c.MaxSessionsPerOwner, c.EndOldest = 2, true })
+		o := newOwnersOf(t, newStore(t), func(c *sessions.Config) { c.MaxSessionsPerOwner, c.Overflow = 2, sessions.EndOldest })
 		first := o.login("ann", "1")
 		for _, label := range []string{"2", "3", "4"} {
 			time.Sleep(time.Second)
@@ -436,15 +382,15 @@ func TestMostSessionsOfAnOwner(t *testing.T) {
 
 func TestStepUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOwnersOf(t, newMemory(t), nil)
+		o := newOwnersOf(t, newStore(t), nil)
 		s := o.load(o.login("ann", ""))
 		require.False(t, s.AuthenticatedWithin(time.Hour))
-		require.ErrorIs(t, s.Authenticated(time.Now().Add(time.Second)), sessions.ErrInvalid)
-		require.ErrorIs(t, s.Authenticated(time.Time{}), sessions.ErrInvalid)
+		require.ErrorIs(t, s.SetAuthenticated(time.Now().Add(time.Second)), sessions.ErrInvalid)
+		require.ErrorIs(t, s.SetAuthenticated(time.Time{}), sessions.ErrInvalid)
 		require.ErrorIs(t, s.SetLabel(strings.Repeat("l", 256)), sessions.ErrInvalid)
 		require.ErrorIs(t, s.SetOwner(t.Context(), ""), sessions.ErrInvalid)
 		require.False(t, s.AuthenticatedWithin(time.Hour))
-		require.NoError(t, s.Authenticated(time.Now()))
+		require.NoError(t, s.SetAuthenticated(time.Now()))
 		_, err := o.m.Commit(t.Context(), s, sessions.BeforeResponse)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Minute)
@@ -456,7 +402,7 @@ func TestStepUp(t *testing.T) {
 
 // A limit that was lowered ends nobody's session, and a new ID is no new session.
 func TestLoweredLimit(t *testing.T) {
-	store := newMemory(t)
+	store := newStore(t)
 	owners := []encrypt.Key{encrypt.GenerateKey()}
 	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
 	require.NoError(t, err)

@@ -8,98 +8,71 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bulla-go/bulla/encrypt"
-	"github.com/bulla-go/bulla/serialize"
+	"github.com/bulla-go/bulla/internal/envelope"
+	"github.com/bulla-go/bulla/sessions/internal/oplog"
+	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/swap"
+	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 )
 
 const maxNameSize = 255 // bytes of a key's name, as the envelope has it
 
+// ID is a session's identity. Printing, logging or marshalling it gives its key: a
+// one-way hash, which stores file the session under and logs show. Compare IDs with
+// Equal.
+type ID = token.ID
+
 // Session is one user's session during one request. A Session that you hold is
 // loaded. Values are read and written with typed keys, see [Key] and [Flash].
 //
 // A Session is safe for several goroutines of its request. It must not be used
-// after the request. Only [Load], [FromContext] and a [Manager] make one that
-// works; a nil or zero Session answers [ErrNotLoaded].
+// after the request. Only [Load] and [FromContext] give one that works; a nil or
+// zero Session answers [ErrNotLoaded].
 type Session struct {
 	m *Manager
 
 	commit sync.Mutex // held during a commit, so that there is one at a time
 
 	mu      sync.Mutex
-	held    *held            // what the store has; nil for a new session
-	next    stores.ID        // the ID from the next commit on; zero to keep held's
-	began   time.Time        // of a new session; zero until it matters
-	values  serialize.Values // held.values with the log applied
-	log     []logged
-	edits   []edit  // of the metadata
-	ended   []*held // destroyed in this request; the next commit removes them
-	writing bool    // a commit is in the store
-	fixed   bool    // the response has begun: the token can't change any more
-	refused bool    // a change came too late, and nobody was told but its caller
-	gone    bool    // ended elsewhere: nothing is written any more
-	dropped error   // the last commit failed, and its changes were dropped
-	unsure  error   // the same, but they may have been written
-	lives   int     // how often it was destroyed
+	held    *record.State // what the store has; nil for a new session
+	sent    string        // the payload that the client has
+	next    token.ID      // the ID from the next commit on; zero to keep held's
+	began   time.Time     // of a new session; zero until it matters
+	values  envelope.Values
+	log     oplog.Log // what makes values of held's
+	ended   []ending  // destroyed in this request; the next commit ends them
+	moved   *ending   // the session has another ID, and this is the old one's end
+	grace   bool      // moved a moment ago: no session begins here
+	fixed   bool      // the response has begun: the token can't change any more
+	gone    bool      // ended elsewhere: nothing is written any more
+	dropped error     // the last commit failed, and its changes were dropped
+	writing bool      // a commit is in the store
+	refused bool      // a change came too late, and nobody was told but its caller
+	unsure  error     // a commit failed, and may have been written all the same
+	lives   int       // how often it was destroyed
 }
 
-// held is a session as the store has it. It is not changed once a Session has it:
-// a commit reads it outside the lock.
-type held struct {
-	token   stores.Token
-	rev     stores.Revision
-	expires time.Time // of the record; of a client-held one, as sealed
-	meta    serialize.Metadata
-	values  serialize.Values
-	stale   bool // to be saved again: retired key, or another configuration
-	refile  bool // its entry in the list of its owner is under a retired key
-	perhaps bool // a commit has perhaps ended it already
-
-	// bound has opened the record, so that a request that reads and writes
-	// derives its key once; nil where there was no need. It ends with the
-	// request.
-	bound encrypt.Bound
-
-	// Of a cookie cache:
-	asked  time.Time // when the server was asked for this state
-	copied bool      // the client has a copy of this state
-	sent   string    // the payload that the client has
+// ending is a session that is to be ended.
+type ending struct {
+	key   stores.Key
+	known swap.Known
+	meta  envelope.Metadata
+	here  bool // it is in the client's token, and only there
+	gone  bool // it was ended elsewhere, or moved: the token may be a newer login's
 }
 
-func (h *held) exists() bool { return h != nil }
-
-// id returns the zero ID of a new session.
-func (h *held) id() stores.ID {
-	if h == nil {
-		return stores.ID{}
+func endingOf(st *record.State) ending {
+	return ending{
+		key:   st.ID.Key(),
+		known: swap.Known{Revision: st.Revision, Loaded: st.Asked, Deadline: st.Meta.Deadline, Client: st.ClientHeld()},
+		meta:  st.Meta,
+		here:  st.ClientHeld(),
 	}
-	return h.token.ID
 }
 
-func (h *held) metadata() serialize.Metadata {
-	if h == nil {
-		return serialize.Metadata{}
-	}
-	return h.meta
-}
-
-func (h *held) vals() serialize.Values {
-	if h == nil {
-		return serialize.Values{}
-	}
-	return h.values
-}
-
-// clientHeld tells whether the record is in the client's token: a record on a
-// server always has a revision.
-func (h *held) clientHeld() bool { return h.rev == "" }
-
-// perhapsEnded returns h as it is after a commit that was to end it and failed.
-func (h *held) perhapsEnded() *held {
-	unsure := *h
-	unsure.perhaps = true
-	return &unsure
-}
+// usable tells whether s is a loaded session.
+func (s *Session) usable() bool { return s != nil && s.m != nil }
 
 // begin gives a new session the time of its creation. It needs s.mu.
 func (s *Session) begin() {
@@ -108,14 +81,10 @@ func (s *Session) begin() {
 	}
 }
 
-// usable tells whether s is a loaded session.
-func (s *Session) usable() bool { return s != nil && s.m != nil }
-
-// ID returns the session's identity: after Regenerate, the new one. Printing or
-// logging it shows a hash; see [stores.ID].
-func (s *Session) ID() stores.ID {
+// ID returns the session's identity: after Regenerate, the new one.
+func (s *Session) ID() ID {
 	if !s.usable() {
-		return stores.ID{}
+		return ID{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,12 +92,12 @@ func (s *Session) ID() stores.ID {
 }
 
 // id needs s.mu.
-func (s *Session) id() stores.ID {
-	if s.next.IsZero() && s.held.exists() {
-		return s.held.token.ID
+func (s *Session) id() token.ID {
+	if s.next.IsZero() && s.held.Exists() {
+		return s.held.ID
 	}
 	if s.next.IsZero() {
-		s.next = stores.NewID()
+		s.next = token.NewID()
 	}
 	return s.next
 }
@@ -141,42 +110,55 @@ func (s *Session) IsNew() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.held.exists()
+	return !s.held.Exists()
 }
 
-// Regenerate gives the session a new ID and keeps its content, its age and its
-// deadline. Call it whenever the user's privileges change, at login above all:
-// it takes the session away from whoever knew, or planted, the old ID (OWASP
-// session management cheat sheet, "Renew the session ID after any privilege
-// level change"). The old ID is dead once the response goes out; but of a session
-// that only the cookie holds, a copy of the old cookie works until its deadline.
+// Regenerate gives the session a new ID and keeps its content. Call it at login,
+// and whenever the user's privileges change: it takes the session away from whoever
+// knew, or planted, the old ID (OWASP session management cheat sheet, "Renew the
+// session ID after any privilege level change"). The session's absolute lifetime
+// starts anew, so that an old visitor's login does not end at once, and so does
+// what [Session.Limit] has shortened.
 //
-// Where the old record was removed from a server and its reply lost, the session can
-// end with it: the user must log in again, and what it held is gone.
-//
-// After the response has begun it fails with [ErrTooLate].
+// The old ID is dead once the response goes out. After the response has begun
+// Regenerate fails with [ErrTooLate].
 func (s *Session) Regenerate() error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.regenerate()
+}
+
+// regenerate needs s.mu.
+func (s *Session) regenerate() error {
 	if s.fixed {
 		return ErrTooLate
 	}
 	if s.gone {
 		return ErrEnded
 	}
-	if s.held.exists() || !s.next.IsZero() {
-		s.next = stores.NewID()
+	s.grace = false // a login begins a new session
+	if !s.held.Exists() && s.next.IsZero() {
+		return nil // it has no ID that anybody knows
+	}
+	s.next = token.NewID()
+	if s.held.Exists() {
+		began := now()
+		deadline := s.m.policy.Deadline(began)
+		s.log.Edit(func(md *envelope.Metadata) { md.Created, md.Deadline, md.OwnIdle = began, deadline, 0 })
 	}
 	return nil
 }
 
-// Destroy ends the session, as a logout does: at commit the store's record and
-// the client's cookie go. Values that are set afterwards begin a new session
-// under a new ID. Where another request changes the session's ID meanwhile, see
-// [Manager.Commit].
+// Destroy ends the session, as a logout does: at commit a stub takes the place of
+// the store's record, and the client's cookie goes. Values that are set afterwards
+// begin a new session under a new ID.
+//
+// Where the session has a new ID by another request meanwhile, that ends too; where
+// that can't be seen any more, or another user logged in with it, the commit answers
+// [ErrEnded].
 //
 // A session that only the cookie holds can't be ended on a server: whoever kept
 // a copy of the cookie can use it until its deadline.
@@ -186,55 +168,64 @@ func (s *Session) Destroy() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held.exists() && !s.gone {
-		s.ended = append(s.ended, s.held)
+	if s.held.Exists() {
+		e := endingOf(s.held)
+		e.gone = s.gone // and perhaps not ended, but moved
+		s.ended = append(s.ended, e)
+	} else if s.moved != nil {
+		s.ended = append(s.ended, *s.moved)
 	}
-	s.held = nil
-	s.next = stores.ID{}
-	s.began = time.Time{}
-	s.values, s.log, s.edits = serialize.Values{}, nil, nil
+	s.held, s.moved, s.grace = nil, nil, false
+	s.discard()
 	s.gone, s.dropped, s.unsure = false, nil, nil
 	s.lives++
 }
 
-// Clear removes every value and, since an empty session has no reason to be
-// kept, ends the session as [Session.Destroy] does. A session whose values are
-// deleted one by one lives on, so that another request's change is not lost.
-func (s *Session) Clear() { s.Destroy() }
+// discard drops what is not committed, but for ends. It needs s.mu.
+func (s *Session) discard() {
+	s.next, s.began = token.ID{}, time.Time{}
+	s.values, s.log = s.held.AllValues(), oplog.Log{}
+}
 
 // Metadata is what is known about a session beside its values.
 type Metadata struct {
-	Created    time.Time // when the session began; kept by Regenerate
+	Created    time.Time // when the session began, or its user last logged in
 	Deadline   time.Time // when it ends, whatever happens
 	Expires    time.Time // when it ends unless it is used; never after Deadline
 	LastSeen   time.Time // last use, known to within the touch interval
 	Generation uint64    // how often it was saved
 
-	Authenticated time.Time // as told to Session.Authenticated; zero: never
+	Authenticated time.Time // as told to Session.SetAuthenticated; zero: never
 }
 
-// Metadata returns what is known about the session. Of a new session all but
-// Created, Deadline and Expires is zero, unless Authenticated was called.
+// Metadata returns what is known about the session, with this request's changes. Of
+// a new session all but Created, Deadline and Expires is zero, unless
+// SetAuthenticated was called.
 func (s *Session) Metadata() Metadata {
 	if !s.usable() {
 		return Metadata{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	authenticated := edited(s.held.metadata(), s.edits).Authenticated
-	if !s.held.exists() {
+	p := s.m.policy
+	if !s.held.Exists() {
 		s.begin()
-		deadline := s.m.expiry.deadline(s.began)
-		return Metadata{Created: s.began, Deadline: deadline, Expires: s.m.expiry.expires(s.began, deadline), Authenticated: authenticated}
+		md := s.log.Metadata(envelope.Metadata{Created: s.began, Deadline: p.Deadline(s.began)})
+		return Metadata{Created: md.Created, Deadline: md.Deadline, Expires: p.Expires(s.began, &md), Authenticated: md.Authenticated}
+	}
+	md := s.log.Metadata(s.held.Meta)
+	expires := s.held.Expires
+	if md.Deadline != s.held.Meta.Deadline || md.OwnIdle != s.held.Meta.OwnIdle {
+		expires = p.Expires(now(), &md)
 	}
 	return Metadata{
-		Created:    s.held.meta.Created,
-		Deadline:   s.held.meta.Deadline,
-		Expires:    s.held.expires,
-		LastSeen:   lastSeen(s.held),
-		Generation: s.held.meta.Generation,
+		Created:    md.Created,
+		Deadline:   md.Deadline,
+		Expires:    expires,
+		LastSeen:   s.held.LastSeen(),
+		Generation: md.Generation,
 
-		Authenticated: authenticated,
+		Authenticated: md.Authenticated,
 	}
 }
 
@@ -254,24 +245,28 @@ func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 // LogValue gives slog the session's key.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.ID().String()) }
 
-func (s *Session) edit(e edit) error {
+// edit changes the metadata.
+func (s *Session) edit(e oplog.Edit) error {
+	if !s.usable() {
+		return ErrNotLoaded
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.refuse(); err != nil {
 		return err
 	}
-	s.edits = append(s.edits, e)
+	s.log.Edit(e)
 	return nil
 }
 
 // metadata returns the metadata with the request's edits.
-func (s *Session) metadata() serialize.Metadata {
+func (s *Session) metadata() envelope.Metadata {
 	if !s.usable() {
-		return serialize.Metadata{}
+		return envelope.Metadata{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return edited(s.held.metadata(), s.edits)
+	return s.log.Metadata(s.held.Metadata())
 }
 
 func (s *Session) get(name string) (data []byte, ok bool, err error) {
@@ -287,7 +282,7 @@ func (s *Session) get(name string) (data []byte, ok bool, err error) {
 // apply runs op on one value and logs it. op runs outside the lock, so that an
 // update function that touches the session against the rule can't lock up the
 // request; if the value was changed meanwhile, it runs again.
-func (s *Session) apply(name string, op operation) error {
+func (s *Session) apply(name string, op oplog.Operation) error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
@@ -312,12 +307,13 @@ func (s *Session) apply(name string, op operation) error {
 		}
 		// What changes nothing is not logged: it must not write the session.
 		if keep != ok || keep && !bytes.Equal(data, old) {
-			var changed serialize.Values
+			var changed envelope.Values
 			if err = s.refuse(); err == nil {
-				changed, err = put(s.values, name, data, keep)
+				changed, err = oplog.Put(s.values, name, data, keep)
 			}
 			if err == nil {
-				s.values, s.log = changed, append(s.log, logged{name, op})
+				s.values = changed
+				s.log.Add(name, op)
 			}
 		}
 		s.mu.Unlock()

@@ -1,9 +1,12 @@
-// Package stores is the room where sealed records are kept: the [Store]
-// contract, the identity of a session ([ID]), what the client carries
-// ([Token]), what a store keeps ([Record]), and the errors.
+// Package stores says what a store of sessions is. The stores themselves are in the
+// folders below: cookiestore keeps sessions in the client's cookie, memstore in the
+// process, redisstore and firestorestore on a server, hybridstore in the cookie or, if
+// they are large, on a server.
 //
-// A store keeps sealed bytes and a time under a hash of the session's ID. The ID
-// itself is in the token that it is given, and it must not keep or log that. It
-// knows nothing of keys, values or HTTP. One folder below holds one store: memstore,
-// cookiestore; storetest proves that a store keeps the contract.
+// Who uses a store needs its constructor, and of this package the errors. The rest is
+// for who writes one: a [Server] keeps records under keys and replaces them by
+// compare-and-swap, a [Codec] spells a record in a cookie, and a [Store] says which of
+// the two it is. A store sees a key, sealed bytes and a time, and never a session's ID,
+// a cookie, an encryption key or a value. Package storetest proves that a Server keeps
+// its rules; examples/filestore is one in about a hundred lines.
 package stores

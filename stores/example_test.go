@@ -10,57 +10,38 @@ import (
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
-func ExampleParseToken() {
-	tok, mac, err := stores.ParseToken("oPJOFlnHvzAsRJmoI8rSgpLrdTUvxQ0B.c2VhbGVk")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	payload, err := tok.DecodePayload()
-	fmt.Println(len(mac), string(payload), err)
-
-	_, _, err = stores.ParseToken("a cookie of another program")
-	fmt.Println(errors.Is(err, stores.ErrMalformed))
-	// Output:
-	// 0 sealed <nil>
-	// true
-}
-
-// An ID that is logged by mistake logs nobody in.
-func ExampleID() {
-	tok, _, err := stores.ParseToken("oPJOFlnHvzAsRJmoI8rSgpLrdTUvxQ0B")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(tok.ID)
-	fmt.Println(tok.ID.Key())
-	// Output:
-	// WKzB12FH_QiWkbAX1beD7b4b1LlBUNiK
-	// WKzB12FH_QiWkbAX1beD7b4b1LlBUNiK
-}
-
 // Two requests loaded the same revision. The first save wins, the second learns
 // of it.
-func ExampleStore() {
-	var store stores.Store
-	store, err := memstore.New()
+func ExampleServer() {
+	var server stores.Server
+	server, err := memstore.New()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	ctx := context.Background()
-	tok := stores.Token{ID: stores.NewID()}
+	key := stores.NewKey([24]byte{1, 2, 3}) // a hash of the session's ID
 	rec := stores.Record{Data: []byte("one"), Expires: time.Now().Add(time.Hour)}
-	tok, rec.Revision, err = store.Save(ctx, tok, rec)
+	rec.Revision, err = server.Save(ctx, key, rec)
 	fmt.Println("create:", err)
 
-	_, _, err = store.Save(ctx, tok, rec)
+	_, err = server.Save(ctx, key, rec)
 	fmt.Println("first: ", err)
-	_, _, err = store.Save(ctx, tok, rec)
+	_, err = server.Save(ctx, key, rec)
 	fmt.Println("second:", errors.Is(err, stores.ErrConflict))
 	// Output:
 	// create: <nil>
 	// first:  <nil>
 	// second: true
+}
+
+// A key in a log or a file's name can be used to look its record up.
+func ExampleParseKey() {
+	key, err := stores.ParseKey("AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")
+	fmt.Println(key, err)
+	_, err = stores.ParseKey("a cookie of another program")
+	fmt.Println(errors.Is(err, stores.ErrMalformed))
+	// Output:
+	// AAECAwQFBgcICQoLDA0ODxAREhMUFRYX <nil>
+	// true
 }

@@ -8,7 +8,8 @@
 // white space, and the cookie from standard input: as a value, as name=value, or
 // as a whole Cookie header. Neither belongs on a command line, which every
 // process of the machine can read. It prints the plain session to standard
-// output, metadata first.
+// output, metadata first. Where the store's record is a stub, it says what became
+// of the session.
 package main
 
 import (
@@ -30,7 +31,7 @@ import (
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
-	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/sessions/inspect"
 	"github.com/bulla-go/bulla/stores/cookiestore"
 )
 
@@ -53,12 +54,12 @@ func run(args []string, stdin io.Reader, stdout io.Writer, keys string) error {
 		_, err := fmt.Fprintln(stdout, encrypt.GenerateKey().ExportSecret())
 		return err
 	case len(args) > 0 && args[0] == "inspect":
-		return inspect(args[1:], stdin, stdout, keys)
+		return inspectCookie(args[1:], stdin, stdout, keys)
 	}
 	return errors.New(usage)
 }
 
-func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) error {
+func inspectCookie(args []string, stdin io.Reader, stdout io.Writer, keyText string) error {
 	flags := flag.NewFlagSet("inspect", flag.ContinueOnError)
 	name := flags.String("name", "__Host-Http-session", "the cookie's `name`")
 	audience := flags.String("audience", "", "the application's `name`, as in WithAudience")
@@ -73,7 +74,7 @@ func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) e
 	if err != nil {
 		return err
 	}
-	sealed, signed, err := managers(keys, sessions.Config{Audience: *audience, Name: *name})
+	sealed, signed, err := openers(keys, sessions.Config{Audience: *audience, Name: *name})
 	if err != nil {
 		return err
 	}
@@ -81,39 +82,34 @@ func inspect(args []string, stdin io.Reader, stdout io.Writer, keyText string) e
 	if err != nil {
 		return err
 	}
-	tok, mac, err := stores.ParseToken(cookieValue(string(text), *name))
-	if err != nil {
-		return err
-	}
-	var records [][]byte
+	value := cookieValue(string(text), *name)
+	records := [][]byte{nil}
 	if *recordFile != "" {
 		data, err := os.ReadFile(*recordFile)
 		if err != nil {
 			return err
 		}
 		records = readings(data)
-	} else {
-		records = [][]byte{nil}
 	}
-	found, err := inspectAny(sealed, tok, records)
+	found, err := inspectAny(sealed, value, records)
 	if err != nil && *recordFile == "" {
-		if s, signedErr := signed.Inspect(tok, nil); signedErr == nil {
+		if s, signedErr := signed(value, nil); signedErr == nil {
 			found, err = s, nil
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("%w (is it -name %q, -audience %q, and are the keys those of the program that wrote it?)", err, *name, *audience)
 	}
-	print(stdout, tok, mac, found)
+	print(stdout, found)
 	return nil
 }
 
 // inspectAny opens the reading that opens. Where none does, a reading that has at
 // least the form of a sealed record has the error that tells most.
-func inspectAny(manager *sessions.Manager, tok stores.Token, readings [][]byte) (sessions.Inspection, error) {
+func inspectAny(open opener, value string, readings [][]byte) (inspect.Session, error) {
 	var best error
 	for _, record := range readings {
-		found, err := manager.Inspect(tok, record)
+		found, err := open(value, record)
 		if err == nil {
 			return found, nil
 		}
@@ -121,7 +117,7 @@ func inspectAny(manager *sessions.Manager, tok stores.Token, readings [][]byte) 
 			best = err
 		}
 	}
-	return sessions.Inspection{}, best
+	return inspect.Session{}, best
 }
 
 func parseKeys(text string) ([]encrypt.Key, error) {
@@ -139,29 +135,35 @@ func parseKeys(text string) ([]encrypt.Key, error) {
 	return keys, nil
 }
 
-// managers open what any algorithm has sealed under any of the keys, and what
+// opener opens a cookie, or a server's record of it.
+type opener func(value string, rec []byte) (inspect.Session, error)
+
+// openers open what any algorithm has sealed under any of the keys, and what
 // cookiestore.Signed has signed under any of them.
-func managers(keys []encrypt.Key, c sessions.Config) (sealed, signed *sessions.Manager, err error) {
+func openers(keys []encrypt.Key, c sessions.Config) (sealed, signed opener, err error) {
 	store, err := cookiestore.Signed(keys...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("BULLA_KEY: %w", err)
 	}
-	if signed, err = sessions.NewManager(store, c); err != nil {
-		return nil, nil, err
-	}
+	signed = func(value string, rec []byte) (inspect.Session, error) { return inspect.Open(store, c, value, rec) }
 	var rings []*encrypt.Keyring
-	for _, algorithm := range []func(...encrypt.Key) (*encrypt.Keyring, error){encrypt.NewAESGCM, encrypt.NewXChaCha20Poly1305, encrypt.NewFernet} {
+	for _, algorithm := range []func(...encrypt.Key) (*encrypt.Keyring, error){encrypt.NewAESGCM, encrypt.NewXChaCha20Poly1305, encrypt.NewAESCBCHMAC} {
 		ring, err := algorithm(keys...)
 		if err != nil {
 			return nil, nil, fmt.Errorf("BULLA_KEY: %w", err)
 		}
 		rings = append(rings, ring)
 	}
-	if c.Encryptor, err = encrypt.NewKeyring(rings...); err != nil {
+	ring, err := encrypt.NewKeyring(rings...)
+	if err != nil {
 		return nil, nil, err
 	}
-	sealed, err = sessions.NewManager(cookiestore.Sealed(), c)
-	return sealed, signed, err
+	encrypted := c
+	encrypted.Encryptor = ring
+	sealed = func(value string, rec []byte) (inspect.Session, error) {
+		return inspect.Open(cookiestore.Sealed(), encrypted, value, rec)
+	}
+	return sealed, signed, nil
 }
 
 // cookieValue finds our cookie's value in a value, a pair or a header.
@@ -175,12 +177,12 @@ func cookieValue(text, name string) string {
 	return text
 }
 
-// markSize is what the Redis store puts in front of a record: its mark, and the
-// beginnings of seven older ones.
-const markSize = 72
+// headSize is what the Redis store puts in front of a record: 16 bytes of mark and
+// 8 of expiry.
+const headSize = 24
 
 // readings returns what the bytes of a record's file may stand for: a store's
-// tool prints them raw or encoded, with or without a line end and a mark.
+// tool prints them raw or encoded, with or without a line end and the Redis store's head.
 func readings(data []byte) [][]byte {
 	all := [][]byte{data, bytes.TrimSuffix(data, []byte("\n"))}
 	text := strings.TrimSpace(string(data))
@@ -193,47 +195,69 @@ func readings(data []byte) [][]byte {
 		}
 	}
 	for _, b := range all {
-		if len(b) > markSize {
-			all = append(all, b[markSize:])
+		if len(b) > headSize {
+			all = append(all, b[headSize:])
 		}
 	}
 	return all
 }
 
-func print(w io.Writer, tok stores.Token, mac []byte, found sessions.Inspection) {
-	env := found.Envelope
-	line := func(name string, value any) { fmt.Fprintf(w, "%-14s %v\n", name, value) }
-	line("session", tok.ID) // its hash: the key in the store
-	line("kind", found.Kind)
-	if mac != nil {
-		line("signed ID", "yes (not verified here)")
+// stub is the kind of what stands in a record's place for some minutes after the
+// session's end, or after it got a new ID.
+const stub = "stub on a server"
+
+func print(w io.Writer, found inspect.Session) {
+	line(w, "session", found.Key)
+	line(w, "kind", found.Kind)
+	if found.SignedID {
+		line(w, "signed ID", "yes (not verified here)")
+	}
+	if found.Kind == stub {
+		explain(w, found)
+		return
 	}
 	if found.Retired {
-		line("sealed under", "a key or algorithm that is not the first")
+		line(w, "sealed under", "a key or algorithm that is not the first")
 	}
-	when := func(name string, t time.Time) {
-		if !t.IsZero() {
-			line(name, fmt.Sprintf("%s (%s)", t.Format(time.RFC3339), relative(time.Until(t))))
-		}
+	when(w, "created", found.Created)
+	when(w, "deadline", found.Deadline)
+	when(w, "expires", found.Expires)
+	when(w, "sealed", found.Sealed)
+	when(w, "authenticated", found.Authenticated)
+	if found.Idle > 0 {
+		line(w, "idle timeout", found.Idle)
 	}
-	when("created", env.Created)
-	when("deadline", env.Deadline)
-	when("expires", env.Expires)
-	when("sealed", env.Sealed)
-	when("authenticated", env.Authenticated)
-	if env.Idle > 0 {
-		line("idle timeout", env.Idle)
-	}
-	line("generation", env.Generation)
+	line(w, "generation", found.Generation)
 	if found.Owner != "" {
-		line("owner", visible(found.Owner))
+		line(w, "owner", visible(found.Owner))
 	}
-	if env.Label != "" {
-		line("label", visible(env.Label))
+	if found.Label != "" {
+		line(w, "label", visible(found.Label))
 	}
-	fmt.Fprintf(w, "\n%d values\n", env.Values.Len())
-	for name, data := range env.Values.All() {
-		fmt.Fprintf(w, "%s: %s\n", strconv.Quote(name), readable(data))
+	var values []string
+	for name, data := range found.Values() {
+		values = append(values, fmt.Sprintf("%s: %s\n", strconv.Quote(name), readable(data)))
+	}
+	fmt.Fprintf(w, "\n%d values\n%s", len(values), strings.Join(values, ""))
+}
+
+func explain(w io.Writer, found inspect.Session) {
+	if found.MovedTo.IsZero() {
+		when(w, "ended", found.Ended)
+		fmt.Fprintln(w, "\nThe session has ended: by a logout, or because its owner's sessions were ended or became too many.")
+	} else {
+		when(w, "new ID since", found.Ended)
+		line(w, "filed under", found.MovedTo)
+		fmt.Fprintln(w, "\nThe session got a new ID, as it does at a login. This cookie is an old one.")
+	}
+	fmt.Fprintln(w, "A stub is not sealed: nothing proves who wrote it, or that it belongs to this cookie.")
+}
+
+func line(w io.Writer, name string, value any) { fmt.Fprintf(w, "%-14s %v\n", name, value) }
+
+func when(w io.Writer, name string, t time.Time) {
+	if !t.IsZero() {
+		line(w, name, fmt.Sprintf("%s (%s)", t.Format(time.RFC3339), relative(time.Until(t))))
 	}
 }
 

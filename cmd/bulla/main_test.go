@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,27 +30,51 @@ type keeper struct {
 	data []byte
 }
 
-func (k *keeper) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+// Place implements [stores.Store]: this is the server that is asked.
+func (k *keeper) Place() stores.Place {
+	p := k.Store.Place()
+	p.Server = k
+	return p
+}
+
+func (k *keeper) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
 	k.data = bytes.Clone(rec.Data)
-	return k.Store.Save(ctx, tok, rec)
+	return k.Store.Save(ctx, key, rec)
 }
 
 // cookieOf returns the cookie of a session that was written by the middleware.
 func cookieOf(t *testing.T, store stores.Store, options ...middleware.Option) string {
 	t.Helper()
-	mw, err := middleware.New(store, append(options, middleware.WithLifetime(time.Hour), middleware.WithRolling())...)
+	mw, err := middleware.New(store, append(options, middleware.WithRolling(time.Hour))...)
 	require.NoError(t, err)
+	return request(t, mw, "", func(s *sessions.Session) error {
+		return errors.Join(sessions.Key[string]("user").Set(s, "Zoë \u009b31m"), sessions.Key[[]int]("cart").Set(s, []int{7, 8}))
+	})
+}
+
+// request is one that comes with a cookie, or with none, and returns the new one.
+func request(t *testing.T, mw *middleware.Middleware, cookie string, do func(*sessions.Session) error) string {
+	t.Helper()
 	h := mw.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s, err := sessions.Load(r.Context())
 		require.NoError(t, err)
-		require.NoError(t, sessions.Key[string]("user").Set(s, "Zoë \u009b31m"))
-		require.NoError(t, sessions.Key[[]int]("cart").Set(s, []int{7, 8}))
+		require.NoError(t, do(s))
 	}))
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", cookie)
+	h.ServeHTTP(w, r)
+	require.Equal(t, http.StatusOK, w.Code)
 	cookies := w.Result().Cookies()
 	require.Len(t, cookies, 1)
 	return cookies[0].Name + "=" + cookies[0].Value
+}
+
+// write returns a file with data.
+func write(t *testing.T, data []byte) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "record")
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
 }
 
 func inspected(t *testing.T, keys, stdin string, args ...string) (string, error) {
@@ -71,7 +96,7 @@ func TestKeygenMakesAKeyThatParses(t *testing.T) {
 func TestInspectOpensACookieOfEveryAlgorithm(t *testing.T) {
 	key := encrypt.GenerateKey()
 	for name, algorithm := range map[string]func(...encrypt.Key) (*encrypt.Keyring, error){
-		"AES-GCM": encrypt.NewAESGCM, "XChaCha20-Poly1305": encrypt.NewXChaCha20Poly1305, "Fernet": encrypt.NewFernet,
+		"AES-GCM": encrypt.NewAESGCM, "XChaCha20-Poly1305": encrypt.NewXChaCha20Poly1305, "AES-CBC-HMAC": encrypt.NewAESCBCHMAC,
 	} {
 		enc, err := algorithm(key)
 		require.NoError(t, err)
@@ -114,23 +139,17 @@ func TestInspectOpensAStoredRecordWithItsCookieOnly(t *testing.T) {
 	store := &keeper{Store: inner}
 	cookie := cookieOf(t, store, middleware.WithEncryptor(enc), middleware.WithSerializer(serialize.CBOR),
 		middleware.WithCookieName("sid"), middleware.WithAudience("shop"))
-	write := func(data []byte) string {
-		path := filepath.Join(t.TempDir(), "record")
-		require.NoError(t, os.WriteFile(path, data, 0o600))
-		return path
-	}
-	mark := bytes.Repeat([]byte{'m'}, markSize)
 	for name, data := range map[string][]byte{
 		"raw": store.data, "raw with a line end": append(bytes.Clone(store.data), '\n'),
-		"base64": []byte(base64.StdEncoding.EncodeToString(store.data) + "\n"), "behind a mark": append(mark, store.data...),
+		"base64": []byte(base64.StdEncoding.EncodeToString(store.data) + "\n"),
 	} {
-		out, err := inspected(t, key.ExportSecret(), cookie, "-name", "sid", "-audience", "shop", "-record", write(data))
+		out, err := inspected(t, key.ExportSecret(), cookie, "-name", "sid", "-audience", "shop", "-record", write(t, data))
 		require.NoError(t, err, name)
 		require.Contains(t, out, "record on a server")
 		require.Contains(t, out, `"cart": [7, 8]`)
 	}
 
-	path := write(store.data)
+	path := write(t, store.data)
 	for name, args := range map[string][]string{
 		"another audience": {"-name", "sid", "-record", path},
 		"another name":     {"-name", "tid", "-audience", "shop", "-record", path},
@@ -176,14 +195,60 @@ func TestInspectNamesTheOwner(t *testing.T) {
 	store := &keeper{Store: inner}
 	mw, err := middleware.New(store, middleware.WithEncryptor(enc), middleware.WithOwners(encrypt.GenerateKey()))
 	require.NoError(t, err)
-	s := mw.Manager().New()
-	require.NoError(t, s.SetOwner(t.Context(), "zoë\x1b[31m"))
-	change, err := mw.Manager().Commit(t.Context(), s, sessions.BeforeResponse)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "record")
-	require.NoError(t, os.WriteFile(path, store.data, 0o600))
+	cookie := request(t, mw, "", func(s *sessions.Session) error { return s.SetOwner(t.Context(), "zoë\x1b[31m") })
 
-	out, err := inspected(t, key.ExportSecret(), change.Token.Value(nil), "-record", path)
+	out, err := inspected(t, key.ExportSecret(), cookie, "-record", write(t, store.data))
 	require.NoError(t, err)
 	require.Contains(t, out, "owner          zoë\ufffd[31m\n")
+}
+
+// What the store has of an old cookie's session after a login, and of any after a
+// logout.
+func TestInspectExplainsStubs(t *testing.T) {
+	key := encrypt.GenerateKey()
+	enc, err := encrypt.NewAESGCM(key)
+	require.NoError(t, err)
+	inner, err := memstore.New()
+	require.NoError(t, err)
+	store := &keeper{Store: inner}
+	mw, err := middleware.New(store, middleware.WithEncryptor(enc))
+	require.NoError(t, err)
+
+	visitor := request(t, mw, "", func(s *sessions.Session) error { return sessions.Key[int]("n").Set(s, 1) })
+	visitorKey := lineOf(t, key, visitor, store.data, "session")
+	user := request(t, mw, visitor, (*sessions.Session).Regenerate)
+	moved := store.data // written last, over the old record
+	userKey := lineOf(t, key, user, moved, "session")
+	require.Equal(t, visitorKey, lineOf(t, key, visitor, moved, "session"))
+	require.Equal(t, "stub on a server", lineOf(t, key, visitor, moved, "kind"))
+	require.Equal(t, userKey, lineOf(t, key, visitor, moved, "filed under"))
+	require.Contains(t, lineOf(t, key, visitor, moved, "new ID since"), "s ago)")
+
+	request(t, mw, user, func(s *sessions.Session) error { s.Destroy(); return nil })
+	ended := append(bytes.Repeat([]byte{'m'}, headSize), store.data...) // as Redis has it
+	require.Equal(t, "stub on a server", lineOf(t, key, user, ended, "kind"))
+	require.Contains(t, lineOf(t, key, user, ended, "ended"), "s ago)")
+
+	out, err := inspected(t, key.ExportSecret(), user, "-record", write(t, ended))
+	require.NoError(t, err)
+	require.Contains(t, out, "a logout")
+	require.Contains(t, out, "nothing proves")
+	require.NotContains(t, out, "values")
+
+	_, err = inspected(t, key.ExportSecret(), user)
+	require.ErrorContains(t, err, userKey, "it tells where to look")
+}
+
+// lineOf returns what stands behind name in what is printed of a stored record.
+func lineOf(t *testing.T, key encrypt.Key, cookie string, record []byte, name string) string {
+	t.Helper()
+	out, err := inspected(t, key.ExportSecret(), cookie, "-record", write(t, record))
+	require.NoError(t, err)
+	for text := range strings.Lines(out) {
+		if value, ok := strings.CutPrefix(text, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	require.Fail(t, "no such line", "%s in\n%s", name, out)
+	return ""
 }

@@ -20,21 +20,25 @@ import (
 
 // counted is a store that counts its loads, and can be down.
 type counted struct {
-	stores.Store
+	*memstore.Store
 	loads atomic.Int64
 	down  atomic.Bool
 }
 
-func (c *counted) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
+func (c *counted) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	c.loads.Add(1)
 	if c.down.Load() {
 		return stores.Record{}, fmt.Errorf("%w: %w", stores.ErrUnavailable, errors.New("connection refused"))
 	}
-	return c.Store.Load(ctx, tok)
+	return c.Store.Load(ctx, key, fresh)
 }
 
-// Describe implements [stores.Describer]: the records stay in the process.
-func (c *counted) Describe() stores.Info { return c.Store.(stores.Describer).Describe() }
+// Place implements [stores.Store]: this is the server that is asked.
+func (c *counted) Place() stores.Place {
+	p := c.Store.Place()
+	p.Server = c
+	return p
+}
 
 func TestAutoload(t *testing.T) {
 	memory, err := memstore.New()

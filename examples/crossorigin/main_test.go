@@ -19,22 +19,26 @@ import (
 
 // counted is a store that counts what it is asked.
 type counted struct {
-	stores.Store
+	*memstore.Store
 	calls atomic.Int64
 }
 
-func (c *counted) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
+func (c *counted) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	c.calls.Add(1)
-	return c.Store.Load(ctx, tok)
+	return c.Store.Load(ctx, key, fresh)
 }
 
-func (c *counted) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+func (c *counted) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
 	c.calls.Add(1)
-	return c.Store.Save(ctx, tok, rec)
+	return c.Store.Save(ctx, key, rec)
 }
 
-// Describe implements [stores.Describer]: the records stay in the process.
-func (c *counted) Describe() stores.Info { return c.Store.(stores.Describer).Describe() }
+// Place implements [stores.Store]: this is the server that is asked.
+func (c *counted) Place() stores.Place {
+	p := c.Store.Place()
+	p.Server = c
+	return p
+}
 
 func TestCrossOrigin(t *testing.T) {
 	memory, err := memstore.New()

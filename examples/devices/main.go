@@ -66,10 +66,9 @@ func main() {
 
 func newHandler(store stores.Store, owners encrypt.Key) (http.Handler, error) {
 	mw, err := middleware.New(store,
-		middleware.WithLifetime(24*time.Hour),
-		middleware.WithRolling(), // so that the list knows when each was last seen
+		middleware.WithRolling(24*time.Hour), // so that the list knows when each was last seen
 		middleware.WithOwners(owners),
-		middleware.WithMaxSessionsPerOwner(most, true),
+		middleware.WithMaxSessionsPerOwner(most, sessions.EndOldest),
 	)
 	if err != nil {
 		return nil, err

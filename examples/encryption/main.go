@@ -8,8 +8,8 @@
 // were sealed under it have ended. A key that has leaked must go at once: who has
 // it can make sessions that open.
 //
-// Sessions of a program that used NewFernet before open too, when its keys are in
-// BULLA_FERNET_KEYS. They are sealed afresh under the first key of BULLA_KEYS as
+// Sessions of a program that used NewAESCBCHMAC before open too, when its keys are in
+// BULLA_CBC_KEYS. They are sealed afresh under the first key of BULLA_KEYS as
 // their users come by.
 package main
 
@@ -42,7 +42,7 @@ func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
 
-	ring, err := ringOf(os.Getenv("BULLA_KEYS"), os.Getenv("BULLA_FERNET_KEYS"))
+	ring, err := ringOf(os.Getenv("BULLA_KEYS"), os.Getenv("BULLA_CBC_KEYS"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func main() {
 // ringOf makes one key ring of the two lists. A key that does not parse is an
 // error: were it skipped, the old key would go on sealing, and nobody would
 // notice.
-func ringOf(aesgcm, fernet string) (*encrypt.Keyring, error) {
+func ringOf(aesgcm, cbc string) (*encrypt.Keyring, error) {
 	keys, err := parse("BULLA_KEYS", aesgcm)
 	if err != nil {
 		return nil, err
@@ -74,16 +74,16 @@ func ringOf(aesgcm, fernet string) (*encrypt.Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("BULLA_KEYS: %w", err)
 	}
-	old, err := parse("BULLA_FERNET_KEYS", fernet)
+	old, err := parse("BULLA_CBC_KEYS", cbc)
 	if err != nil {
 		return nil, err
 	}
 	if len(old) == 0 {
 		return ring, nil
 	}
-	oldRing, err := encrypt.NewFernet(old...)
+	oldRing, err := encrypt.NewAESCBCHMAC(old...)
 	if err != nil {
-		return nil, fmt.Errorf("BULLA_FERNET_KEYS: %w", err)
+		return nil, fmt.Errorf("BULLA_CBC_KEYS: %w", err)
 	}
 	return encrypt.NewKeyring(ring, oldRing) // the first key of the first ring seals
 }
@@ -108,6 +108,7 @@ func newHandler(enc encrypt.Encryptor) (http.Handler, error) {
 	mw, err := middleware.New(cookiestore.Sealed(),
 		middleware.WithEncryptor(enc),
 		middleware.WithLifetime(14*24*time.Hour),
+		middleware.WithPersistentCookie(),
 	)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,11 @@
-// Expiring is a quiz that must be finished within ten minutes: the session has a
-// fixed lifetime from its creation, and no answer that is saved lengthens it:
+// Expiring is a quiz that must be finished within ten minutes: the lifetime counts
+// from the session's creation, and no answer that is saved lengthens it:
 //
 //	go run ./examples/expiring
 //
-// Whoever deletes the cookie can begin anew: a quiz that matters keeps the time
-// of the start with the user's account.
+// Only a login (Session.Regenerate, Session.SetOwner) starts it anew, and there is
+// none here. Whoever deletes the cookie can begin anew all the same: a quiz that
+// matters keeps the time of the start with the user's account.
 package main
 
 import (
@@ -55,7 +56,7 @@ func main() {
 }
 
 func newHandler(store stores.Store) (http.Handler, error) {
-	mw, err := middleware.New(store, middleware.WithLifetime(lifetime)) // no WithRolling
+	mw, err := middleware.New(store, middleware.WithLifetime(lifetime))
 	if err != nil {
 		return nil, err
 	}

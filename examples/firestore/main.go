@@ -82,6 +82,7 @@ func newHandler(client *firestore.Client, key encrypt.Key) (http.Handler, error)
 	mw, err := middleware.New(store,
 		middleware.WithEncryptor(enc),
 		middleware.WithLifetime(14*24*time.Hour),
+		middleware.WithPersistentCookie(),
 		middleware.WithFirebaseHosting(),
 	)
 	if err != nil {

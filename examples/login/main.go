@@ -91,8 +91,8 @@ func main() {
 
 func newHandler(store stores.Store, accounts map[string]account) (http.Handler, error) {
 	mw, err := middleware.New(store,
-		middleware.WithLifetime(time.Hour),
-		middleware.WithRolling(),
+		middleware.WithLifetime(12*time.Hour), // from the last proof
+		middleware.WithRolling(time.Hour),
 	)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func prove(session *sessions.Session) error {
 	if err := session.Regenerate(); err != nil {
 		return err
 	}
-	return session.Authenticated(time.Now())
+	return session.SetAuthenticated(time.Now())
 }
 
 func logout(w http.ResponseWriter, r *http.Request) {

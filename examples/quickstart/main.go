@@ -67,9 +67,9 @@ func newHandler(key encrypt.Key) (http.Handler, error) {
 	}
 	mw, err := middleware.New(cookiestore.Sealed(),
 		middleware.WithEncryptor(enc),
-		middleware.WithLifetime(14*24*time.Hour),
-		middleware.WithRolling(),
-		middleware.WithAutoload(), // every path
+		middleware.WithRolling(14*24*time.Hour), // without a visit
+		middleware.WithPersistentCookie(),       // also when the browser is closed
+		middleware.WithAutoload(),               // every path
 	)
 	if err != nil {
 		return nil, err

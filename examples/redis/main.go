@@ -104,8 +104,8 @@ func newHandler(client redis.UniversalClient, key encrypt.Key, cache time.Durati
 	}
 	mw, err := middleware.New(store,
 		middleware.WithEncryptor(enc),
-		middleware.WithLifetime(14*24*time.Hour),
-		middleware.WithRolling(),
+		middleware.WithRolling(14*24*time.Hour),
+		middleware.WithPersistentCookie(),
 		middleware.WithCookieCache(cache), // 0 is none
 	)
 	if err != nil {

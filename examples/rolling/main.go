@@ -59,9 +59,8 @@ func main() {
 
 func newHandler(store stores.Store) (http.Handler, error) {
 	mw, err := middleware.New(store,
-		middleware.WithLifetime(idle),
-		middleware.WithRolling(),
-		middleware.WithMaxLifetime(limit),
+		middleware.WithRolling(idle),
+		middleware.WithLifetime(limit),
 		middleware.WithTouchInterval(touch),
 	)
 	if err != nil {

@@ -58,8 +58,7 @@ func TestIdleTimeout(t *testing.T) {
 			time.Sleep(idle - time.Second)
 			resp, body := get(t, client, "/")
 			require.Contains(t, body, "Hello, Ada")
-			require.Len(t, resp.Cookies(), 1)
-			require.Equal(t, int(idle.Seconds()), resp.Cookies()[0].MaxAge, "the browser is told too")
+			require.Empty(t, resp.Cookies(), "the server alone keeps the time")
 		}
 		time.Sleep(idle - time.Second)
 		get(t, client, "/about")
@@ -87,14 +86,12 @@ func TestTouchInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newBrowser(t)
 		time.Sleep(touch - time.Second)
-		resp, body := get(t, client, "/")
+		_, body := get(t, client, "/")
 		require.Contains(t, body, "ends in 29m1s")
-		require.Empty(t, resp.Cookies(), "no write within the interval")
 
 		time.Sleep(2 * time.Second)
-		resp, body = get(t, client, "/")
-		require.Contains(t, body, "ends in 28m59s")
-		require.Len(t, resp.Cookies(), 1)
+		_, body = get(t, client, "/")
+		require.Contains(t, body, "ends in 28m59s", "no write within the interval")
 		_, body = get(t, client, "/")
 		require.Contains(t, body, "ends in 30m0s", "the use before has extended it")
 	})

@@ -1,5 +1,6 @@
 // Sessiononly has sessions that go when the browser is closed: the cookie has
-// no Max-Age. That is the default, so there is no option for it:
+// no Max-Age. That is the default, whatever the lifetime, so there is no option for
+// it:
 //
 //	go run ./examples/sessiononly
 //
@@ -53,8 +54,8 @@ func main() {
 }
 
 func newHandler(store stores.Store) (http.Handler, error) {
-	// No WithLifetime. Without WithMaxLifetime the limit is 30 days.
-	mw, err := middleware.New(store, middleware.WithMaxLifetime(limit))
+	// No WithPersistentCookie. Without WithLifetime the limit is 30 days.
+	mw, err := middleware.New(store, middleware.WithLifetime(limit))
 	if err != nil {
 		return nil, err
 	}

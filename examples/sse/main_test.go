@@ -30,16 +30,20 @@ type browser struct {
 
 // together is a store in which a number of loads wait for each other.
 type together struct {
-	stores.Store
+	*memstore.Store
 	left atomic.Int32
 	met  sync.WaitGroup
 }
 
-// Describe implements [stores.Describer]: the records stay in the process.
-func (s *together) Describe() stores.Info { return s.Store.(stores.Describer).Describe() }
+// Place implements [stores.Store]: this is the server that is asked.
+func (s *together) Place() stores.Place {
+	p := s.Store.Place()
+	p.Server = s
+	return p
+}
 
-func (s *together) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
-	rec, err := s.Store.Load(ctx, tok)
+func (s *together) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
+	rec, err := s.Store.Load(ctx, key, fresh)
 	if s.left.Add(-1) >= 0 {
 		s.met.Done()
 		s.met.Wait()

@@ -1,6 +1,7 @@
 package firestoretest
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"regexp"
@@ -33,45 +34,70 @@ func (s *Server) commit(req *pb.CommitRequest) (*pb.CommitResponse, error) {
 	defer s.mu.Unlock()
 	now := s.tick()
 	reply := &pb.CommitResponse{CommitTime: now}
-	docs, count := maps.Clone(s.docs), s.count
+	changed := make(changes)
+	count := s.count
 	for _, w := range req.Writes {
-		result := new(pb.WriteResult)
-		switch op := w.Operation.(type) {
-		case *pb.Write_Update:
-			if len(w.UpdateTransforms) > 0 {
-				return nil, status.Error(codes.Unimplemented, "transforms are not served here")
-			}
-			if err := check(docs, op.Update.GetName(), w.CurrentDocument); err != nil {
-				return nil, err
-			}
-			doc, err := updated(docs[op.Update.Name], op.Update, w.UpdateMask, now)
-			if err != nil {
-				return nil, err
-			}
-			docs[doc.Name] = doc
-			result.UpdateTime = doc.UpdateTime
-			count.Writes++
-		case *pb.Write_Delete:
-			if err := check(docs, op.Delete, w.CurrentDocument); err != nil {
-				return nil, err
-			}
-			delete(docs, op.Delete)
-			count.Deletes++
-		default:
-			return nil, status.Errorf(codes.Unimplemented, "%T is not served here", op)
+		result, err := s.write(changed, &count, w, now)
+		if err != nil {
+			return nil, err
 		}
 		reply.WriteResults = append(reply.WriteResults, result)
 	}
-	s.docs, s.count = docs, count
+	for name, doc := range changed {
+		if doc == nil {
+			delete(s.docs, name)
+		} else {
+			s.docs[name] = doc
+		}
+	}
+	s.count = count
 	return reply, nil
 }
 
+// changes are documents that are to be, by name; nil where one is to go.
+type changes map[string]*pb.Document
+
+// write adds to changed and count what w does. The caller holds the lock.
+func (s *Server) write(changed changes, count *Counts, w *pb.Write, now *timestamppb.Timestamp) (*pb.WriteResult, error) {
+	name := cmp.Or(w.GetUpdate().GetName(), w.GetDelete())
+	old, ok := changed[name]
+	if !ok {
+		old = s.docs[name]
+	}
+	switch op := w.Operation.(type) {
+	case *pb.Write_Update:
+		if len(w.UpdateTransforms) > 0 {
+			return nil, status.Error(codes.Unimplemented, "transforms are not served here")
+		}
+		if err := check(old, name, w.CurrentDocument); err != nil {
+			return nil, err
+		}
+		doc, err := updated(old, op.Update, w.UpdateMask, now)
+		if err != nil {
+			return nil, err
+		}
+		changed[name] = doc
+		count.Writes++
+		return &pb.WriteResult{UpdateTime: doc.UpdateTime}, nil
+	case *pb.Write_Delete:
+		if err := check(old, name, w.CurrentDocument); err != nil {
+			return nil, err
+		}
+		changed[name] = nil
+		count.Deletes++
+		return new(pb.WriteResult), nil
+	default:
+		return nil, status.Errorf(codes.Unimplemented, "%T is not served here", op)
+	}
+}
+
 // check refuses a write whose document has another name or state than it must.
-func check(docs map[string]*pb.Document, name string, p *pb.Precondition) error {
+// doc is nil where there is none.
+func check(doc *pb.Document, name string, p *pb.Precondition) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	doc, exists := docs[name]
+	exists := doc != nil
 	switch c := p.GetConditionType().(type) {
 	case *pb.Precondition_Exists:
 		if c.Exists && !exists {

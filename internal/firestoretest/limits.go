@@ -13,6 +13,9 @@ import (
 // maxSize is the published limit of a document, in bytes.
 const maxSize = 1 << 20
 
+// maxRequest is the published limit of a request, in bytes.
+const maxRequest = 10 << 20
+
 // maxWrites is the published limit of the writes in a commit.
 const maxWrites = 500
 

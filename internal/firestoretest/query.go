@@ -17,14 +17,14 @@ import (
 // after a cursor on, at most as many as the limit says.
 func (v *service) RunQuery(req *pb.RunQueryRequest, stream pb.Firestore_RunQueryServer) error {
 	var docs []*pb.Document
+	var now *timestamppb.Timestamp
 	err := v.server.serve(stream.Context(), Query, func() (err error) {
-		docs, err = v.server.query(req)
+		docs, now, err = v.server.query(req)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	now := timestamppb.Now()
 	if len(docs) == 0 {
 		return stream.Send(&pb.RunQueryResponse{ReadTime: now})
 	}
@@ -45,10 +45,10 @@ type later struct {
 	limit  int
 }
 
-func (s *Server) query(req *pb.RunQueryRequest) ([]*pb.Document, error) {
+func (s *Server) query(req *pb.RunQueryRequest) ([]*pb.Document, *timestamppb.Timestamp, error) {
 	q, err := parseQuery(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,7 @@ func (s *Server) query(req *pb.RunQueryRequest) ([]*pb.Document, error) {
 		found = found[:q.limit]
 	}
 	s.count.Reads += max(len(found), 1) // a query without results is billed as one read
-	return found, nil
+	return found, s.tick(), nil
 }
 
 func parseQuery(req *pb.RunQueryRequest) (q later, err error) {

@@ -4,7 +4,6 @@ import (
 	pb "cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // BatchGetDocuments answers for every document with its state or with its
@@ -32,7 +31,7 @@ func (s *Server) read(req *pb.BatchGetDocumentsRequest) ([]*pb.BatchGetDocuments
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := timestamppb.Now()
+	now := s.tick()
 	seen := make(map[string]bool)
 	var replies []*pb.BatchGetDocumentsResponse
 	for _, name := range req.Documents {

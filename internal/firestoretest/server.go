@@ -26,7 +26,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	docs  map[string]*pb.Document // by full name; never changed in place
-	last  time.Time               // of the last change
+	last  time.Time               // of the last change or read
 	count Counts
 	fault Fault
 }
@@ -48,7 +48,7 @@ func New(t testing.TB) *Server {
 		t.Fatal("firestoretest: ", err)
 	}
 	s := &Server{addr: listener.Addr().String(), docs: make(map[string]*pb.Document)}
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest))
 	pb.RegisterFirestoreServer(server, &service{server: s})
 	go server.Serve(listener) // returns when the server is stopped
 	t.Cleanup(server.Stop)
@@ -107,17 +107,8 @@ func (s *Server) Documents() map[string]*pb.Document {
 	return docs
 }
 
-// Backdate makes a document older: its full name, and by how much.
-func (s *Server) Backdate(name string, by time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	doc := proto.Clone(s.docs[name]).(*pb.Document) // what is stored is read without the lock
-	doc.CreateTime = timestamppb.New(doc.CreateTime.AsTime().Add(-by))
-	s.docs[name] = doc
-}
-
-// tick returns the time of a change: in microseconds, as Firestore keeps it, and
-// later than that of any change before. The caller holds the lock.
+// tick returns the time of a change or a read: in microseconds, as Firestore keeps
+// it, and later than that of any before. The caller holds the lock.
 func (s *Server) tick() *timestamppb.Timestamp {
 	now := time.Now().Truncate(time.Microsecond)
 	if !now.After(s.last) {

@@ -61,7 +61,7 @@ func TestAtRest(t *testing.T) {
 			t.Run(where.name+", "+cache.name, func(t *testing.T) {
 				b, everything := where.make(t)
 				sealed := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithCookieCache(cache.fresh),
-					middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0))
+					middleware.WithRolling(time.Hour), middleware.WithTouchInterval(0))
 				cookies, kept := livelySessions(t, sealed)
 				require.Equal(t, kept, b.records(t))
 				found := everything(t)
@@ -120,7 +120,7 @@ func livelySessions(t testing.TB, mw *middleware.Middleware) (cookies []string, 
 func requireNoID(t *testing.T, found string, cookies []string) {
 	t.Helper()
 	for _, cookie := range cookies {
-		id := string(tokenOf(t, &browser{cookie}).ID.AppendSecret(nil))
+		id := string((&browser{cookie}).secret())
 		for _, form := range append(formsOf(id), cookie[:idSize]) {
 			require.False(t, strings.Contains(found, form), "an ID is there")
 		}

@@ -5,7 +5,6 @@ package integration_test
 import (
 	"context"
 	"maps"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,14 +20,13 @@ import (
 	"github.com/bulla-go/bulla/stores/cookiestore"
 	"github.com/bulla-go/bulla/stores/firestorestore"
 	"github.com/bulla-go/bulla/stores/hybridstore"
-	"github.com/bulla-go/bulla/stores/memstore"
 	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
 // backend is a store with the server beneath it.
 type backend struct {
 	store   stores.Store
-	records func(testing.TB) int // how many sessions it keeps
+	records func(testing.TB) int // how many live sessions it keeps
 
 	// raw is everything that the server keeps, as it keeps it; nil for
 	// memory.
@@ -36,9 +34,8 @@ type backend struct {
 }
 
 func memory(t testing.TB) backend {
-	store, err := memstore.New()
-	require.NoError(t, err)
-	return backend{store: store, records: func(testing.TB) int { return store.Len() }}
+	store := newLedger(t)
+	return backend{store: store, records: store.live}
 }
 
 func redisSingle(t testing.TB) backend {
@@ -71,6 +68,9 @@ func newRedisClient(t testing.TB, o *redis.Options) *redis.Client {
 	return client
 }
 
+// redisHead is how many bytes of a value in Redis are before the record.
+const redisHead = 16 + 8
+
 // redisBackend is a store by client, seen through the servers' own clients.
 func redisBackend(t testing.TB, client redis.UniversalClient, direct ...*redis.Client) backend {
 	store, err := redisstore.New(client)
@@ -84,7 +84,7 @@ func redisBackend(t testing.TB, client redis.UniversalClient, direct ...*redis.C
 	}
 	records := func(t testing.TB) (n int) {
 		for _, value := range raw(t) {
-			if !strings.HasPrefix(value, strings.Repeat("\x00", 16)) { // what a conditional delete leaves
+			if !isStub([]byte(value[redisHead:])) {
 				n++
 			}
 		}
@@ -129,7 +129,15 @@ func firestoreServer(t testing.TB, opts ...firestorestore.Option) (backend, *fir
 		}
 		return all
 	}
-	return backend{store, func(testing.TB) int { return len(server.Documents()) }, raw}, server
+	records := func(testing.TB) (n int) {
+		for _, doc := range server.Documents() {
+			if !isStub(doc.Fields["data"].GetBytesValue()) {
+				n++
+			}
+		}
+		return n
+	}
+	return backend{store, records, raw}, server
 }
 
 // hybrid is over Redis.

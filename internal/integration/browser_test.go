@@ -3,6 +3,8 @@
 package integration_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bulla-go/bulla/internal/payload"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
 )
 
 const (
@@ -136,6 +140,29 @@ func visited(t testing.TB, mw *middleware.Middleware) *browser {
 
 // id is another browser with the session's ID alone, without a copy.
 func (b *browser) id() *browser { return &browser{b.cookie[:idSize]} }
+
+// secret is the session's ID as 24 bytes.
+func (b *browser) secret() []byte {
+	id, err := base64.RawURLEncoding.DecodeString(b.cookie[:idSize])
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// key is what a server files the session under, as docs/format.md says.
+func (b *browser) key() stores.Key {
+	sum := sha256.Sum256(append([]byte("bulla store key 1\x00"), b.secret()...))
+	return stores.NewKey([24]byte(sum[:]))
+}
+
+// payload is what the cookie carries beside the ID.
+func (b *browser) payload(t testing.TB) []byte {
+	t.Helper()
+	data, err := payload.Decode(b.cookie[idSize+1:])
+	require.NoError(t, err)
+	return data
+}
 
 // clone is another browser with the same cookie: another tab, or a thief.
 func (b *browser) clone() *browser { return &browser{b.cookie} }

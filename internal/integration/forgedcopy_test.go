@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/internal/envelope"
+	"github.com/bulla-go/bulla/internal/payload"
 	"github.com/bulla-go/bulla/middleware"
-	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -58,8 +59,8 @@ func (e *tapped) forge(t testing.TB, b *browser, plain []byte, to binding) strin
 }
 
 // with is b's ID with another payload.
-func (b *browser) with(payload []byte) string {
-	return b.cookie[:idSize] + "." + stores.EncodePayload(payload)
+func (b *browser) with(data []byte) string {
+	return b.cookie[:idSize] + "." + payload.Encode(data)
 }
 
 // Of one visit the copy knows, of two the server: so whoever reads one has read
@@ -79,12 +80,11 @@ func TestForgedCopies(t *testing.T) {
 		other := visited(t, mw)
 		b := visited(t, mw)
 		plain := enc.plain
-		id := func(b *browser) string { return string(tokenOf(t, b).ID.AppendSecret(nil)) }
+		id := func(b *browser) string { return string(b.secret()) }
 		own := binding{copyDomain, "shop", cookieName, id(b)}
-		payload, err := tokenOf(t, b).DecodePayload()
-		require.NoError(t, err)
+		payload := b.payload(t)
 		b.clone().must(t, mw, count)
-		sealed := func() time.Time { env, _ := serialize.Split(plain); return env.Sealed }()
+		sealed := func() time.Time { env, _ := envelope.Split(plain); return env.Sealed }()
 
 		reads := func(what, cookie string, want int) {
 			t.Helper()
@@ -132,24 +132,24 @@ func TestForgedCopies(t *testing.T) {
 
 		// Whole, and this session's, but not what a copy must say.
 		for name, tt := range map[string]struct {
-			change func(*serialize.Envelope)
+			change func(*envelope.Envelope)
 			want   int
 		}{
-			"unchanged":         {func(*serialize.Envelope) {}, readCopy},
-			"just fresh":        {func(e *serialize.Envelope) { e.Sealed = sealed.Add(-fresh + time.Millisecond) }, readCopy},
-			"old":               {func(e *serialize.Envelope) { e.Sealed = sealed.Add(-fresh) }, askServer},
-			"very old":          {func(e *serialize.Envelope) { e.Sealed = sealed.Add(-24 * time.Hour) }, askServer},
-			"from the future":   {func(e *serialize.Envelope) { e.Sealed = sealed.Add(time.Second) }, askServer},
-			"without time":      {func(e *serialize.Envelope) { e.Sealed = time.Time{} }, askServer},
-			"without revision":  {func(e *serialize.Envelope) { e.Revision = "" }, askServer},
-			"without expiry":    {func(e *serialize.Envelope) { e.Expires = time.Time{} }, askServer},
-			"expired":           {func(e *serialize.Envelope) { e.Expires = sealed }, askServer},
-			"past its deadline": {func(e *serialize.Envelope) { e.Created, e.Deadline = sealed.Add(-time.Hour), sealed }, askServer},
+			"unchanged":         {func(*envelope.Envelope) {}, readCopy},
+			"just fresh":        {func(e *envelope.Envelope) { e.Sealed = sealed.Add(-fresh + time.Millisecond) }, readCopy},
+			"old":               {func(e *envelope.Envelope) { e.Sealed = sealed.Add(-fresh) }, askServer},
+			"very old":          {func(e *envelope.Envelope) { e.Sealed = sealed.Add(-24 * time.Hour) }, askServer},
+			"from the future":   {func(e *envelope.Envelope) { e.Sealed = sealed.Add(time.Second) }, askServer},
+			"without time":      {func(e *envelope.Envelope) { e.Sealed = time.Time{} }, askServer},
+			"without revision":  {func(e *envelope.Envelope) { e.Revision = "" }, askServer},
+			"without expiry":    {func(e *envelope.Envelope) { e.Expires = time.Time{} }, askServer},
+			"expired":           {func(e *envelope.Envelope) { e.Expires = sealed }, askServer},
+			"past its deadline": {func(e *envelope.Envelope) { e.Created, e.Deadline = sealed.Add(-time.Hour), sealed }, askServer},
 		} {
-			env, err := serialize.Split(plain)
+			env, err := envelope.Split(plain)
 			require.NoError(t, err)
 			tt.change(&env)
-			joined, err := serialize.Join(nil, env)
+			joined, err := envelope.Join(nil, env)
 			require.NoError(t, err)
 			reads(name, enc.forge(t, b, joined, own), tt.want)
 		}
@@ -168,14 +168,12 @@ func TestCopyIsNoRecord(t *testing.T) {
 	store := watch(t)
 	mw := cached(t, store)
 	b := visited(t, mw)
-	tok := tokenOf(t, b)
-	payload, err := tok.DecodePayload()
-	require.NoError(t, err)
-	first, err := store.Store.Load(t.Context(), tok)
+	key := b.key()
+	first, err := store.Store.Load(t.Context(), key, stores.Fresh)
 	require.NoError(t, err)
 	newer := b.clone()
 	newer.must(t, mw, count)
-	rec, err := store.Store.Load(t.Context(), tok)
+	rec, err := store.Store.Load(t.Context(), key, stores.Fresh)
 	require.NoError(t, err)
 
 	// An older record of the server's, in the cookie.
@@ -183,21 +181,21 @@ func TestCopyIsNoRecord(t *testing.T) {
 	store.costs(t, 1, func() { require.Equal(t, askServer, thief.visits(t, mw)) })
 
 	// A copy, in the store.
-	rec.Data = payload
-	_, _, err = store.Store.Save(t.Context(), tok, rec)
+	rec.Data = b.payload(t)
+	_, err = store.Store.Save(t.Context(), key, rec)
 	require.NoError(t, err)
 	for _, do := range []handle{look, count, logout} {
 		a := b.id().send(mw, do)
 		require.Equal(t, http.StatusServiceUnavailable, a.status)
 		require.Empty(t, a.lines)
 	}
-	left, err := store.Store.Load(t.Context(), tok)
+	left, err := store.Store.Load(t.Context(), key, stores.Fresh)
 	require.NoError(t, err)
-	require.Equal(t, payload, left.Data)
+	require.Equal(t, b.payload(t), left.Data)
 
 	// The record itself, at the same revision, opens: it was no other fault.
 	rec.Data, rec.Revision = first.Data, left.Revision
-	_, _, err = store.Store.Save(t.Context(), tok, rec)
+	_, err = store.Store.Save(t.Context(), key, rec)
 	require.NoError(t, err)
 	require.Equal(t, 1, b.id().visits(t, mw))
 }

@@ -24,7 +24,7 @@ func TestHybridEndedStaysEnded(t *testing.T) {
 	for name, end := range map[string]handle{"logout": logout, "new ID": (*sessions.Session).Regenerate} {
 		t.Run(name, func(t *testing.T) {
 			b := hybrid(t)
-			mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithLifetime(time.Hour), middleware.WithRolling())
+			mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithRolling(time.Hour))
 			slow := visited(t, mw)
 			require.Greater(t, len(slow.cookie), idSize)
 			replayed, other := slow.clone(), slow.clone()

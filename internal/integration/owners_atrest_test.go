@@ -3,6 +3,7 @@
 package integration_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"maps"
@@ -14,10 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/internal/redistest"
-	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
-	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
@@ -45,11 +45,9 @@ func ownedRedis(t testing.TB, client *redis.Client) (found string, records, entr
 		case "hash":
 			for field, value := range client.HGetAll(ctx, key).Val() {
 				all.WriteString(field + "\n" + value + "\n")
-				_, rest, ok := strings.Cut(value, " ") // the deadline
-				require.True(t, ok)
-				_, sealed, ok := strings.Cut(rest, " ") // when it was added
-				require.True(t, ok)
-				entries[key] = sealed
+				if len(field) == 24 { // the other one is the list's last number
+					entries[key] = value[32:]
+				}
 			}
 		}
 	}
@@ -69,28 +67,29 @@ func ownedBinding(domain string, secret []byte) []byte {
 // Where sessions have owners, the database still does not show whose they are.
 func TestOwnersAtRest(t *testing.T) {
 	// live gives Bob sessions by whatever way writes to the store.
-	live := func(t *testing.T, m *sessions.Manager) stores.Token {
-		s := m.New()
-		require.NoError(t, text.Set(s, ownedText))
-		require.NoError(t, s.SetLabel("before"))
-		require.NoError(t, s.SetOwner(t.Context(), ownedUser))
-		_, err := m.Commit(t.Context(), s, sessions.Midway)
-		require.NoError(t, err)
-		require.NoError(t, s.SetLabel(ownedLabel))
-		require.NoError(t, s.Regenerate())
-		change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
-		require.NoError(t, err)
-		_, err = m.RevokeOthers(t.Context(), s)
-		require.NoError(t, err)
+	live := func(t *testing.T, m *sessions.Manager) *jar {
+		j := new(jar)
+		require.NoError(t, j.do(t.Context(), m, func(ctx context.Context, s *sessions.Session) error {
+			require.NoError(t, text.Set(s, ownedText))
+			require.NoError(t, s.SetLabel("before"))
+			require.NoError(t, s.SetOwner(ctx, ownedUser))
+			require.NoError(t, sessions.Commit(ctx))
+			require.NoError(t, s.SetLabel(ownedLabel))
+			return s.Regenerate()
+		}))
+		require.NoError(t, j.do(t.Context(), m, func(ctx context.Context, s *sessions.Session) error {
+			_, err := m.RevokeOthers(ctx, s)
+			return err
+		}))
 		list, err := m.Sessions(t.Context(), ownedUser)
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 		require.Equal(t, ownedLabel, list[0].Label)
-		return change.Token
+		return j
 	}
-	requireNothing := func(t *testing.T, found string, tok stores.Token) {
+	requireNothing := func(t *testing.T, found string, j *jar) {
 		t.Helper()
-		for _, secret := range []string{ownedUser, ownedLabel, ownedText, string(tok.ID.AppendSecret(nil))} {
+		for _, secret := range []string{ownedUser, ownedLabel, ownedText, string(j.browser().secret())} {
 			for _, form := range formsOf(secret) {
 				require.False(t, strings.Contains(found, form), "%q is there", secret)
 			}
@@ -102,10 +101,10 @@ func TestOwnersAtRest(t *testing.T) {
 		store, err := redisstore.New(client)
 		require.NoError(t, err)
 		enc := ring(t)
-		tok := live(t, ownedManager(t, store, func(c *sessions.Config) { c.Encryptor = enc }))
+		j := live(t, ownedManager(t, store, func(c *sessions.Config) { c.Encryptor = enc }))
 		found, records, entries := ownedRedis(t, client)
-		require.Contains(t, found, tok.ID.Key().String())
-		requireNothing(t, found, tok)
+		require.Contains(t, found, j.browser().key().String())
+		requireNothing(t, found, j)
 
 		// Who has the dump and the encryption key reads the label: its binding
 		// is in the name of the list's key. Not whose it is, nor the record:
@@ -116,22 +115,23 @@ func TestOwnersAtRest(t *testing.T) {
 			require.NoError(t, err)
 			plain, err := enc.Decrypt(nil, []byte(sealed), ownedBinding("bulla entry of an owner", hash))
 			require.NoError(t, err)
-			env, err := serialize.Split(plain)
+			env, err := envelope.Split(plain)
 			require.NoError(t, err)
 			require.Equal(t, ownedLabel, env.Label)
 			require.Empty(t, env.Owner)
 			require.NotContains(t, string(plain), ownedUser)
 		}
-		key := tok.ID.Key()
-		record, ok := records["bulla:"+key.String()]
+		key := j.browser().key()
+		hash := key.Hash()
+		record, ok := records["bulla:"+key.Name()]
 		require.True(t, ok)
-		sealed := []byte(record[72:])
+		sealed := []byte(record[redisHead:])
 		const domain = "bulla record on a server"
-		for _, guess := range [][]byte{key[:], nil, make([]byte, 24)} {
+		for _, guess := range [][]byte{hash[:], nil, make([]byte, 24)} {
 			_, err = enc.Decrypt(nil, sealed, ownedBinding(domain, guess))
 			require.Error(t, err)
 		}
-		plain, err := enc.Decrypt(nil, sealed, ownedBinding(domain, tok.ID.AppendSecret(nil)))
+		plain, err := enc.Decrypt(nil, sealed, ownedBinding(domain, j.browser().secret()))
 		require.NoError(t, err)
 		require.Contains(t, string(plain), ownedUser, "with the ID it opens, and the test looks at the right place")
 		require.Contains(t, string(plain), ownedText)
@@ -152,15 +152,15 @@ func TestOwnersAtRest(t *testing.T) {
 
 	t.Run("Firestore", func(t *testing.T) {
 		b := firestore(t)
-		tok := live(t, ownedManager(t, b.store, nil))
+		j := live(t, ownedManager(t, b.store, nil))
 		raw := b.raw(t)
 		var all strings.Builder
 		for _, name := range slices.Sorted(maps.Keys(raw)) {
 			all.WriteString(name + "\n" + raw[name] + "\n")
 		}
 		require.Contains(t, all.String(), "/sessions_owners/")
-		require.Contains(t, all.String(), "/sessions_entries/s"+tok.ID.Key().String())
-		requireNothing(t, all.String(), tok)
+		require.Contains(t, all.String(), "/sessions_entries/s"+j.browser().key().String())
+		requireNothing(t, all.String(), j)
 	})
 }
 
@@ -182,10 +182,10 @@ func TestOwnerKeysRotateOnServers(t *testing.T) {
 				}
 				return all
 			}
-			login := func(m *sessions.Manager, label string) stores.Token {
-				tok, err := ownedLogin(t.Context(), m, "ann", label)
+			login := func(m *sessions.Manager, label string) *jar {
+				j, err := ownedLogin(t.Context(), m, "ann", label)
 				require.NoError(t, err)
-				return tok
+				return j
 			}
 			used, unused, ended := login(with(old), "used"), login(with(old), "unused"), login(with(old), "ended")
 			both := with(fresh, old)
@@ -193,25 +193,23 @@ func TestOwnerKeysRotateOnServers(t *testing.T) {
 			require.ElementsMatch(t, []string{"used", "unused", "ended", "newest"}, labels(both))
 			require.ElementsMatch(t, []string{"newest"}, labels(with(fresh)))
 
-			require.NoError(t, both.Revoke(t.Context(), "ann", sessions.Handle(ended.ID.Key().String())))
+			require.NoError(t, both.Revoke(t.Context(), "ann", sessions.Handle(ended.browser().key().String())))
 			requireOut(t, both, ended)
-			s, err := both.Load(t.Context(), used)
-			require.NoError(t, err)
-			_, err = both.Commit(t.Context(), s, sessions.BeforeResponse)
-			require.NoError(t, err)
+			require.NoError(t, used.do(t.Context(), both, func(_ context.Context, s *sessions.Session) error { return visits.Set(s, 1) }))
 			require.ElementsMatch(t, []string{"used", "unused", "newest"}, labels(both))
 			require.ElementsMatch(t, []string{"used", "newest"}, labels(with(fresh)))
 
 			// A login that began under the old key alone, as on a machine that
 			// does not have the new configuration yet, does not survive either.
-			late := with(old).New()
-			require.NoError(t, late.SetOwner(t.Context(), "ann"))
-			_, err = both.RevokeAll(t.Context(), "ann")
-			require.NoError(t, err)
-			_, err = with(old).Commit(t.Context(), late, sessions.BeforeResponse)
+			err := new(jar).do(t.Context(), with(old), func(ctx context.Context, s *sessions.Session) error {
+				require.NoError(t, s.SetOwner(ctx, "ann"))
+				_, err := both.RevokeAll(ctx, "ann")
+				require.NoError(t, err)
+				return sessions.Commit(ctx)
+			})
 			require.ErrorIs(t, err, sessions.ErrEnded)
-			for _, tok := range []stores.Token{used, unused, newest} {
-				requireOut(t, both, tok)
+			for _, j := range []*jar{used, unused, newest} {
+				requireOut(t, both, j)
 			}
 			require.Empty(t, labels(both))
 			requireIn(t, both, login(both, "after"))

@@ -28,7 +28,7 @@ func TestWrongKey(t *testing.T) {
 				b := where.make(t)
 				with := func(key encrypt.Key) *middleware.Middleware {
 					return middlewareOf(t, b.store, middleware.WithEncryptor(ring(t, key)), middleware.WithCookieCache(cache.fresh),
-						middleware.WithLifetime(time.Hour), middleware.WithRolling(), middleware.WithTouchInterval(0),
+						middleware.WithRolling(time.Hour), middleware.WithTouchInterval(0),
 						middleware.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, err error) {
 							if !errors.Is(err, sessions.ErrUnreadable) {
 								t.Errorf("the error handler was given %v", err)

@@ -42,7 +42,7 @@ func Cluster(t testing.TB) *Nodes {
 
 // Client returns a client of the Cluster, which is closed with the test.
 func (n *Nodes) Client() *redis.ClusterClient {
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: n.Addrs})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: n.Addrs, ContextTimeoutEnabled: true})
 	n.t.Cleanup(func() { client.Close() })
 	return client
 }

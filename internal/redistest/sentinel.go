@@ -20,8 +20,8 @@ type Guarded struct {
 	t                testing.TB
 }
 
-// masterName is how the Sentinel calls the primary.
-const masterName = "sessions"
+// MasterName is how the Sentinel calls the primary.
+const MasterName = "sessions"
 
 // Sentinel starts a primary, a replica and a Sentinel, and waits until the
 // Sentinel knows both.
@@ -32,7 +32,7 @@ func Sentinel(t testing.TB) *Guarded {
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	conf := fmt.Sprintf("sentinel monitor %s 127.0.0.1 %s 1\n"+
 		"sentinel down-after-milliseconds %[1]s 500\n"+
-		"sentinel failover-timeout %[1]s 5000\n", masterName, g.Primary.port)
+		"sentinel failover-timeout %[1]s 5000\n", MasterName, g.Primary.port)
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatalf("redistest: %v", err)
 	}
@@ -41,7 +41,7 @@ func Sentinel(t testing.TB) *Guarded {
 
 	sentinel := g.sentinelClient()
 	Wait(t, "the Sentinel knows the replica", func() bool {
-		replicas, err := sentinel.Replicas(context.Background(), masterName).Result()
+		replicas, err := sentinel.Replicas(context.Background(), MasterName).Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
 	})
 	return g
@@ -56,7 +56,7 @@ func (g *Guarded) sentinelClient() *redis.SentinelClient {
 // Client returns a client that asks the Sentinel for the primary. It is closed
 // with the test.
 func (g *Guarded) Client() *redis.Client {
-	client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: masterName, SentinelAddrs: []string{g.Sentinel.Addr}})
+	client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: MasterName, SentinelAddrs: []string{g.Sentinel.Addr}})
 	g.t.Cleanup(func() { client.Close() })
 	return client
 }
@@ -65,7 +65,7 @@ func (g *Guarded) Client() *redis.Client {
 // random. It is closed with the test.
 func (g *Guarded) ReaderClient() *redis.ClusterClient {
 	client := redis.NewFailoverClusterClient(&redis.FailoverOptions{
-		MasterName: masterName, SentinelAddrs: []string{g.Sentinel.Addr}, RouteRandomly: true,
+		MasterName: MasterName, SentinelAddrs: []string{g.Sentinel.Addr}, RouteRandomly: true, ContextTimeoutEnabled: true,
 	})
 	g.t.Cleanup(func() { client.Close() })
 	return client
@@ -82,7 +82,7 @@ func (g *Guarded) FailOver() {
 	})
 	sentinel := g.sentinelClient()
 	Wait(g.t, "the Sentinel names the new primary", func() bool {
-		addr, err := sentinel.GetMasterAddrByName(context.Background(), masterName).Result()
+		addr, err := sentinel.GetMasterAddrByName(context.Background(), MasterName).Result()
 		return err == nil && len(addr) == 2 && addr[1] == g.Replica.port
 	})
 }

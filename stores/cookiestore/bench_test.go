@@ -1,7 +1,7 @@
 package cookiestore_test
 
 import (
-	"strings"
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,36 +11,35 @@ import (
 	"github.com/bulla-go/bulla/stores/cookiestore"
 )
 
-// eachStore runs f with each store and a record of 200 bytes.
-func eachStore(b *testing.B, f func(b *testing.B, store stores.Store, rec stores.Record)) {
+// eachCodec runs f with each codec and a record of 200 bytes.
+func eachCodec(b *testing.B, f func(b *testing.B, codec stores.Codec, data, binding []byte)) {
 	for name, store := range map[string]stores.Store{
 		"Sealed": cookiestore.Sealed(),
 		"Signed": newSigned(b, encrypt.GenerateKey()),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			f(b, store, record(strings.Repeat("x", 200)))
+			f(b, store.Place().Cookie, bytes.Repeat([]byte("x"), 200), binding("session"))
 		})
 	}
 }
 
-func BenchmarkLoad(b *testing.B) {
-	eachStore(b, func(b *testing.B, store stores.Store, rec stores.Record) {
-		tok, _, err := store.Save(b.Context(), newToken("session"), rec)
+func BenchmarkDecode(b *testing.B) {
+	eachCodec(b, func(b *testing.B, codec stores.Codec, data, binding []byte) {
+		text, err := codec.Encode(data, binding)
 		require.NoError(b, err)
 		for b.Loop() {
-			if _, err := store.Load(b.Context(), tok); err != nil {
+			if _, _, err := codec.Decode(text, binding); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 }
 
-func BenchmarkSave(b *testing.B) {
-	eachStore(b, func(b *testing.B, store stores.Store, rec stores.Record) {
-		tok := newToken("session")
+func BenchmarkEncode(b *testing.B) {
+	eachCodec(b, func(b *testing.B, codec stores.Codec, data, binding []byte) {
 		for b.Loop() {
-			if _, _, err := store.Save(b.Context(), tok, rec); err != nil {
+			if _, err := codec.Encode(data, binding); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,33 +1,26 @@
 package cookiestore_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/cookiestore"
 )
 
+// The manager of package sessions calls the codec with what an encryptor sealed.
 func ExampleSealed() {
-	store := cookiestore.Sealed()
-	rec := stores.Record{
-		Data:    []byte(strings.Repeat("sealed ", 100)),
-		Expires: time.Now().Add(time.Hour),
-		Room:    3900,
-	}
-	tok, _, err := store.Save(context.Background(), stores.Token{ID: stores.NewID()}, rec)
-	fmt.Println(len(tok.Payload), err)
+	cookie := cookiestore.Sealed().Place().Cookie
 
-	rec.Room = 500
-	_, _, err = store.Save(context.Background(), tok, rec)
-	fmt.Println(err)
+	payload, err := cookie.Encode([]byte("sealed bytes"), nil)
+	fmt.Println(payload, err)
+
+	data, _, err := cookie.Decode(payload, nil)
+	fmt.Printf("%s %v\n", data, err)
 	// Output:
-	// 934 <nil>
-	// stores: the session is too large: the record takes 934 characters, the cookie has room for 500; keep less in the session, or keep it on a server
+	// c2VhbGVkIGJ5dGVz <nil>
+	// sealed bytes <nil>
 }
 
 func ExampleSigned() {
@@ -36,22 +29,17 @@ func ExampleSigned() {
 		fmt.Println(err)
 		return
 	}
-	ctx := context.Background()
-	tok := stores.Token{ID: stores.NewID(), Binding: []byte("shop, session, ...")} // the manager sets it
-	tok, _, err = store.Save(ctx, tok, stores.Record{
-		Data:    []byte("theme: dark"),
-		Expires: time.Now().Add(time.Hour),
-		Room:    3900,
-	})
+	cookie := store.Place().Cookie
+
+	payload, err := cookie.Encode([]byte("theme: dark"), []byte("shop, session, ...")) // the manager sets it
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	rec, err := store.Load(ctx, tok)
-	fmt.Printf("%s %v\n", rec.Data, err)
+	data, _, err := cookie.Decode(payload, []byte("shop, session, ..."))
+	fmt.Printf("%s %v\n", data, err)
 
-	tok.Binding = []byte("shop, other cookie, ...")
-	_, err = store.Load(ctx, tok)
+	_, _, err = cookie.Decode(payload, []byte("shop, other cookie, ..."))
 	fmt.Println(errors.Is(err, stores.ErrTampered))
 	// Output:
 	// theme: dark <nil>

@@ -3,6 +3,8 @@ package firestorestore_test
 import (
 	"context"
 	"testing"
+
+	"github.com/bulla-go/bulla/stores"
 )
 
 // These measure what the client and this package cost, over loopback; a real
@@ -12,7 +14,7 @@ func BenchmarkLoad(b *testing.B) {
 	f := newFixture(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.Load(context.Background(), f.tok); err != nil {
+		if _, err := f.Load(context.Background(), f.key, stores.MayBeStale); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -22,6 +24,6 @@ func BenchmarkSave(b *testing.B) {
 	f := newFixture(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		f.rev = f.save(b, f.tok, f.rev, "two")
+		f.rev = f.save(b, f.key, f.rev, "two")
 	}
 }

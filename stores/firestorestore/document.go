@@ -3,6 +3,7 @@ package firestorestore
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,8 +16,9 @@ import (
 // The fields of a document.
 const (
 	fieldData   = "data"
-	fieldMark   = "mark"
 	fieldExpire = "expire"
+	fieldWrite  = "write"  // of a record
+	fieldNumber = "number" // of an entry
 )
 
 // maxDocument is the published limit of a document, in bytes (Firestore, "Usage
@@ -41,112 +43,73 @@ func checkCollection(name string) error {
 	return nil
 }
 
-// checkSize computes a document's size by the published rules (Firestore,
-// "Storage size calculations"): every string takes one byte more than its
-// length, a name and a document have a constant part.
-func checkSize(doc *firestore.DocumentRef, data []byte) error {
-	name := len(doc.Parent.ID) + 1 + len(doc.ID) + 1 + 16
-	fields := len(fieldData) + 1 + len(data) + len(fieldMark) + 1 + 2*markSize + len(fieldExpire) + 1 + 8
-	if size := name + fields + 32; size > maxDocument {
+// check refuses what must not be sent.
+func check(doc *firestore.DocumentRef, rec stores.Record) error {
+	if err := stores.CheckExpires(rec); err != nil {
+		return err
+	}
+	return checkSize(doc, rec.Data, fieldWrite)
+}
+
+// checkSize computes the size of a document with data, an expiry and a number, by
+// the published rules (Firestore, "Storage size calculations"): every string
+// takes one byte more than its length, a name and a document have a constant
+// part.
+func checkSize(doc *firestore.DocumentRef, data []byte, number string) error {
+	size := 16 + 32
+	for ; doc != nil; doc = doc.Parent.Parent {
+		size += len(doc.Parent.ID) + 1 + len(doc.ID) + 1
+	}
+	size += len(fieldData) + 1 + len(data) + len(fieldExpire) + 1 + 8 + len(number) + 1 + 8
+	if size > maxDocument {
 		return fmt.Errorf("%w: the document would have %d bytes, Firestore allows %d; keep less in the session",
 			stores.ErrTooLarge, size, maxDocument)
 	}
 	return nil
 }
 
-// read returns the document's state and data, whether it is live or expired, or
-// stores.ErrNotFound.
-func (c *call) read() (state, []byte, error) {
-	// Not DocumentRef.Get: its NotFound for a missing document looks like
-	// the one for a missing database, which is not "no session".
-	snaps, err := c.client.GetAll(c.ctx, []*firestore.DocumentRef{c.doc})
-	if err != nil {
-		return state{}, nil, err
-	}
-	if !snaps[0].Exists() {
-		return state{}, nil, stores.ErrNotFound
-	}
-	found, data, err := parse(snaps[0])
-	if err != nil {
-		err = fmt.Errorf("%w: the document %s was not written by this store, or was changed: %w", stores.ErrUnavailable, c.doc.ID, err)
-	}
-	return found, data, err
+// fields returns what a new document holds. Firestore leaves the update time of a
+// document as it is where a write changes nothing, so that two could have the
+// same revision: a random number makes each a change.
+func fields(rec stores.Record) map[string]any {
+	return map[string]any{fieldData: rec.Data, fieldExpire: rec.Expires, fieldWrite: rand.Int64()}
 }
 
-func parse(snap *firestore.DocumentSnapshot) (state, []byte, error) {
-	data, err := field[[]byte](snap, fieldData)
-	if err != nil {
-		return state{}, nil, err
+// updates returns the same for a document that is there, and leaves other fields
+// alone.
+func updates(rec stores.Record) []firestore.Update {
+	return []firestore.Update{
+		{Path: fieldData, Value: rec.Data}, {Path: fieldExpire, Value: rec.Expires}, {Path: fieldWrite, Value: rand.Int64()},
 	}
-	mark, err := field[[]byte](snap, fieldMark)
-	if err != nil {
-		return state{}, nil, err
+}
+
+// live tells whether rec, as it was read, has not expired.
+func live(rec stores.Record) bool { return rec.Expires.After(time.Now()) }
+
+// parse returns the fields that every document has.
+func parse(snap *firestore.DocumentSnapshot) (data []byte, expire time.Time, err error) {
+	if data, err = field[[]byte](snap, fieldData); err == nil {
+		expire, err = field[time.Time](snap, fieldExpire)
 	}
-	expire, err := field[time.Time](snap, fieldExpire)
-	if err != nil {
-		return state{}, nil, err
-	}
-	if len(mark) != 2*markSize {
-		return state{}, nil, fmt.Errorf("the field %q has %d bytes, not %d", fieldMark, len(mark), 2*markSize)
-	}
-	return state{
-		mark:    [markSize]byte(mark),
-		before:  [markSize]byte(mark[markSize:]),
-		updated: snap.UpdateTime.UnixNano(),
-		expires: expire.UnixMicro(),
-	}, data, nil
+	return data, expire, err
 }
 
 // field returns a field that must be there with exactly this type. It does not
 // use Data, which panics on values that the client does not know, nor DataTo,
 // which takes null for a zero value.
 func field[T any](snap *firestore.DocumentSnapshot, name string) (T, error) {
-	var zero T
 	v, err := snap.DataAt(name)
-	if err != nil {
-		return zero, err
-	}
 	typed, ok := v.(T)
-	if !ok {
-		return zero, fmt.Errorf("the field %q is of type %T, not %T", name, v, zero)
+	if err == nil && !ok {
+		err = fmt.Errorf("the field %q is of type %T, not %T", name, v, typed)
+	}
+	if err != nil {
+		return typed, foreign(snap, err)
 	}
 	return typed, nil
 }
 
-// add creates the document, on the precondition that there is none.
-func (c *call) add(next state, data []byte) (state, error) {
-	result, err := c.doc.Create(c.ctx, map[string]any{
-		fieldData:   data,
-		fieldMark:   append(next.mark[:], make([]byte, markSize)...),
-		fieldExpire: time.UnixMicro(next.expires),
-	})
-	return written(next, result, err)
-}
-
-// update replaces the document's fields, on the precondition that its state is
-// base.
-func (c *call) update(next state, data []byte, base state) (state, error) {
-	result, err := c.doc.Update(c.ctx, []firestore.Update{
-		{Path: fieldData, Value: data},
-		{Path: fieldMark, Value: append(next.mark[:], base.mark[:]...)},
-		{Path: fieldExpire, Value: time.UnixMicro(next.expires)},
-	}, base.precondition())
-	return written(next, result, err)
-}
-
-// touch moves the document's expiry, on the precondition that its state is base.
-func (c *call) touch(base state, expires int64) (state, error) {
-	result, err := c.doc.Update(c.ctx, []firestore.Update{
-		{Path: fieldExpire, Value: time.UnixMicro(expires)},
-	}, base.precondition())
-	return written(state{mark: base.mark, expires: expires}, result, err)
-}
-
-// written returns what the document's state is after a write of next.
-func written(next state, result *firestore.WriteResult, err error) (state, error) {
-	if err != nil {
-		return state{}, err
-	}
-	next.updated = result.UpdateTime.UnixNano()
-	return next, nil
+// foreign is the error for a document that this store can't have written.
+func foreign(snap *firestore.DocumentSnapshot, err error) error {
+	return fmt.Errorf("%w: the document %s was not written by this store, or was changed: %w", stores.ErrUnavailable, snap.Ref.ID, err)
 }

@@ -21,63 +21,81 @@ func TestOutage(t *testing.T) {
 	for _, code := range []codes.Code{
 		codes.Unknown, codes.InvalidArgument, codes.PermissionDenied, codes.OutOfRange, codes.Unimplemented,
 		codes.DataLoss, codes.Unauthenticated,
-		// These are also what a failed precondition gives, and the first
-		// also a project without a database.
-		codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition,
+		codes.NotFound, // of a project without a database; also what a missing document gives
 	} {
 		t.Run(code.String(), func(t *testing.T) {
 			f.server.Inject(func(context.Context, string, func() error) error { return status.Error(code, "down") })
 			errs := f.callAll()
-			errs["delete"] = f.Delete(t.Context(), f.tok, "")
+			errs["put"] = f.put()
 			f.server.Inject(nil)
 			for what, err := range errs {
-				require.ErrorIs(t, err, stores.ErrUnavailable, what)
-				for _, wrong := range []error{stores.ErrNotFound, stores.ErrExists, stores.ErrConflict} {
-					require.NotErrorIs(t, err, wrong, what)
-				}
-				require.Equal(t, code, status.Code(err), what)
-				var cause interface{ GRPCStatus() *status.Status }
-				require.ErrorAs(t, err, &cause, what)
+				outage(t, what, err, code)
 			}
 			f.holds(t, "one", f.rev)
 		})
 	}
 }
 
+// outage tests that err is an outage and nothing else.
+func outage(t *testing.T, what string, err error, code codes.Code) {
+	t.Helper()
+	require.ErrorIs(t, err, stores.ErrUnavailable, what)
+	require.NotErrorIs(t, err, stores.ErrNotFound, what)
+	require.NotErrorIs(t, err, stores.ErrConflict, what)
+	require.Equal(t, code, status.Code(err), what)
+	var cause interface{ GRPCStatus() *status.Status }
+	require.ErrorAs(t, err, &cause, what)
+}
+
+// All of Firestore fails with a code that also means that a precondition does: a
+// database in Datastore mode. Only a write of what was read before can't tell,
+// and says that nothing was written; the look that follows meets the outage.
+func TestOutageLikeARefusal(t *testing.T) {
+	f := newFixture(t)
+	for _, code := range []codes.Code{codes.AlreadyExists, codes.FailedPrecondition, codes.Aborted} {
+		f.server.Inject(func(context.Context, string, func() error) error { return status.Error(code, "down") })
+		errs := f.callAll()
+		errs["put"] = f.put()
+		_, errs["create what is new"] = f.Save(t.Context(), newKey(), record("new", ""))
+		for what, err := range errs {
+			switch what {
+			case "replace", "Touch":
+				require.ErrorIs(t, err, stores.ErrConflict, what)
+			default:
+				outage(t, what, err, code)
+			}
+		}
+		f.server.Inject(nil)
+		f.holds(t, "one", f.rev)
+	}
+}
+
 // Writes are refused although the document is as it must be: a database that is
-// read-only, or in Datastore mode.
+// read-only.
 func TestWritesRefused(t *testing.T) {
 	for _, code := range []codes.Code{codes.NotFound, codes.FailedPrecondition} {
 		f := newFixture(t)
 		f.server.Inject(firestoretest.Fail(firestoretest.Commit, 1000, code))
-		for what, err := range f.callAll() {
-			switch what {
-			case "Load":
-				require.NoError(t, err)
-			case "create":
-				require.ErrorIs(t, err, stores.ErrExists)
-			default:
-				require.ErrorIs(t, err, stores.ErrUnavailable, what)
-				require.Equal(t, code, status.Code(err), what)
-			}
-		}
-		_, _, err := f.Save(t.Context(), newToken(), record("new", ""))
-		require.ErrorIs(t, err, stores.ErrUnavailable)
-		require.Equal(t, code, status.Code(err))
+		_, err := f.Save(t.Context(), newKey(), record("new", ""))
+		outage(t, "create", err, code)
+		outage(t, "put", f.put(), code)
+		_, err = f.Save(t.Context(), f.key, record("two", f.rev))
+		require.ErrorIs(t, err, stores.ErrConflict)
+		f.holds(t, "one", f.rev)
 	}
 }
 
-// The precondition fails and the read that would settle it does too.
-func TestSettlingFails(t *testing.T) {
+// A write is refused and the read that would tell why fails.
+func TestLookFails(t *testing.T) {
 	f := newFixture(t)
-	second := f.save(t, f.tok, f.rev, "two")
 	f.server.Inject(firestoretest.Fail(firestoretest.Read, 1000, codes.PermissionDenied))
-	for what, err := range f.callAll() {
-		require.ErrorIs(t, err, stores.ErrUnavailable, what)
-		require.Equal(t, codes.PermissionDenied, status.Code(err), what)
-	}
-	f.server.Inject(nil)
-	f.holds(t, "two", second)
+	_, err := f.Save(t.Context(), f.key, record("two", ""))
+	outage(t, "create", err, codes.PermissionDenied)
+	_, err = f.SaveMany(t.Context(), []stores.Key{f.key}, []stores.Record{record("two", "")})
+	outage(t, "create", err, codes.PermissionDenied)
+	f.remove(t)
+	_, err = f.Save(t.Context(), f.key, record("two", f.rev))
+	outage(t, "replace", err, codes.PermissionDenied)
 }
 
 // The client gets over short outages by itself.
@@ -86,7 +104,7 @@ func TestShortOutage(t *testing.T) {
 	f.server.Inject(firestoretest.Chain(
 		firestoretest.Fail(firestoretest.Read, 1, codes.Unavailable),
 		firestoretest.Fail(firestoretest.Commit, 1, codes.Unavailable)))
-	f.holds(t, "two", f.save(t, f.tok, f.rev, "two"))
+	f.holds(t, "two", f.save(t, f.key, f.rev, "two"))
 }
 
 // The store ends a call itself; the caller's context need not.
@@ -98,44 +116,57 @@ func TestTimeLimit(t *testing.T) {
 		defer f.server.Inject(nil)
 		started := time.Now()
 		errs := f.callAll()
-		errs["delete"] = f.Delete(t.Context(), f.tok, "")
+		errs["put"] = f.put()
 		require.Less(t, time.Since(started), 30*time.Second) // the client's own limit is 60 s a call
 		return errs
 	}
-	hanging := callAll(firestoretest.Chain(firestoretest.Hang(firestoretest.Read), firestoretest.Hang(firestoretest.Commit)))
+	hanging := callAll(hang)
 	for what, err := range hanging {
 		require.ErrorIs(t, err, stores.ErrUnavailable, what)
 		require.ErrorContains(t, err, "no answer from Firestore within 200ms", what)
 	}
 	// The client retries these, and may give up before the time is over.
-	failing := callAll(firestoretest.Chain(
-		firestoretest.Fail(firestoretest.Read, 1000, codes.Unavailable),
-		firestoretest.Fail(firestoretest.Commit, 1000, codes.ResourceExhausted)))
+	failing := callAll(func(_ context.Context, call string, _ func() error) error {
+		if call == firestoretest.Read {
+			return status.Error(codes.Unavailable, "down")
+		}
+		return status.Error(codes.ResourceExhausted, "down")
+	})
 	for what, err := range failing {
 		require.ErrorIs(t, err, stores.ErrUnavailable, what)
 	}
 	f.holds(t, "one", f.rev)
 }
 
-// The time for settling is within the limit too.
-func TestTimeLimitWhileSettling(t *testing.T) {
+func hang(ctx context.Context, _ string, _ func() error) error {
+	<-ctx.Done()
+	return status.FromContextError(ctx.Err()).Err()
+}
+
+// The time for a look is within the limit too.
+func TestTimeLimitWhileLooking(t *testing.T) {
 	f := newFixture(t, firestorestore.WithTimeout(200*time.Millisecond))
 	f.server.Inject(firestoretest.Hang(firestoretest.Read))
-	_, _, err := f.Save(t.Context(), f.tok, record("two", ""))
+	_, err := f.Save(t.Context(), f.key, record("two", ""))
 	require.ErrorIs(t, err, stores.ErrUnavailable)
-	require.NotErrorIs(t, err, stores.ErrExists)
+	require.NotErrorIs(t, err, stores.ErrConflict)
 }
 
 // The caller's own limit is the caller's, and says nothing of Firestore.
 func TestCallersContext(t *testing.T) {
 	f := newFixture(t, firestorestore.WithTimeout(time.Minute))
-	hang := firestoretest.Chain(firestoretest.Hang(firestoretest.Read), firestoretest.Hang(firestoretest.Commit))
+	one := []stores.Key{f.key}
 	calls := map[string]func(context.Context) error{
-		"Load":   func(ctx context.Context) error { _, err := f.Load(ctx, f.tok); return err },
-		"Save":   func(ctx context.Context) error { _, _, err := f.Save(ctx, f.tok, record("two", f.rev)); return err },
-		"Delete": func(ctx context.Context) error { return f.Delete(ctx, f.tok, "") },
+		"Load":     func(ctx context.Context) error { _, err := f.Load(ctx, f.key, stores.Fresh); return err },
+		"Save":     func(ctx context.Context) error { _, err := f.Save(ctx, f.key, record("two", f.rev)); return err },
+		"Put":      func(ctx context.Context) error { return f.Put(ctx, f.key, record("two", "")) },
+		"LoadMany": func(ctx context.Context) error { _, err := f.LoadMany(ctx, one); return err },
+		"SaveMany": func(ctx context.Context) error {
+			_, err := f.SaveMany(ctx, one, []stores.Record{record("two", f.rev)})
+			return err
+		},
 		"Touch": func(ctx context.Context) error {
-			_, err := f.Touch(ctx, f.tok, f.rev, time.Now().Add(2*time.Hour))
+			_, err := f.Touch(ctx, f.key, f.rev, time.Now().Add(2*time.Hour))
 			return err
 		},
 	}

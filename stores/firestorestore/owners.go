@@ -2,11 +2,9 @@ package firestorestore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -16,196 +14,158 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-var _ stores.OwnerIndex = (*Store)(nil)
-
 // The collections for owners, behind the name of the sessions' own.
 const (
 	suffixOwners  = "_owners"
 	suffixEntries = "_entries"
 )
 
-const fieldEpoch = "epoch"
-
-const (
-	// ownerPage is how many entries one query asks for, and how many records
-	// one call.
-	ownerPage = 500
-
-	// ownerBatch is how many sessions one commit removes, each of which is two
-	// documents: Firestore takes 500 writes in a commit.
-	ownerBatch = 250
-)
-
-// ownerDoc returns the document of an owner's epoch, beneath which the entries
-// are. It need not exist for them to be there.
-func (s *Store) ownerDoc(owner stores.OwnerKey) *firestore.DocumentRef {
-	return s.client.Collection(s.collection + suffixOwners).Doc("o" + owner.String())
+// entries returns the collection of an owner's entries. The document above it
+// need not exist.
+func (s *Store) entries(owner stores.Key) *firestore.CollectionRef {
+	return s.client.Collection(s.collection + suffixOwners).Doc("o" + owner.Name()).Collection(s.collection + suffixEntries)
 }
 
-func (s *Store) entries(owner stores.OwnerKey) *firestore.CollectionRef {
-	return s.ownerDoc(owner).Collection(s.collection + suffixEntries)
+func entry(entries *firestore.CollectionRef, key stores.Key) *firestore.DocumentRef {
+	return entries.Doc("s" + key.Name())
 }
 
-// AddEntry implements [stores.OwnerIndex]. It costs one write.
-func (s *Store) AddEntry(ctx context.Context, owner stores.OwnerKey, e stores.Entry) error {
-	c, cancel := s.start(ctx, s.entries(owner).Doc("s"+e.Key.String()))
+// AddEntry implements [stores.OwnerIndex]. It costs one write. Where an entry
+// without a Number replaces another, it costs a read and two writes, one of
+// which is refused and not billed.
+//
+// The number of an entry is when Firestore created its document, in microseconds
+// of Unix time, or, where one was given, in a field of its own.
+func (s *Store) AddEntry(ctx context.Context, owner stores.Key, e stores.Entry) (uint64, error) {
+	doc := entry(s.entries(owner), e.Key)
+	if err := checkSize(doc, e.Data, fieldNumber); err != nil {
+		return 0, err
+	}
+	c, cancel := s.begin(ctx, doc)
 	defer cancel()
-	_, err := c.doc.Set(c.ctx, map[string]any{fieldData: e.Data, fieldExpire: e.Deadline})
-	return c.explain(err)
+	if e.Number != 0 {
+		_, err := doc.Set(c.ctx, map[string]any{fieldData: e.Data, fieldExpire: e.Expires, fieldNumber: int64(e.Number)})
+		return e.Number, c.explain(err)
+	}
+	var refusal error
+	for range attempts {
+		result, err := doc.Create(c.ctx, map[string]any{fieldData: e.Data, fieldExpire: e.Expires})
+		if err == nil {
+			return uint64(result.UpdateTime.UnixMicro()), nil
+		}
+		if !refused(err) {
+			return 0, c.explain(err)
+		}
+		refusal = err
+		number, err := c.replaceEntry(e)
+		if number != 0 || err != nil {
+			return number, err
+		}
+	}
+	return 0, c.explain(refusal)
 }
 
-// Entries implements [stores.OwnerIndex]. It costs two reads for each entry, of
-// the entry and of its record, and a delete for each that leaves the list because
-// it has none.
-func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.Entry, error) {
+// replaceEntry replaces the entry that is there and keeps its number, which it
+// returns. 0 tells that it was changed or removed meanwhile.
+func (c *call) replaceEntry(e stores.Entry) (uint64, error) {
+	snaps, err := c.client.GetAll(c.ctx, []*firestore.DocumentRef{c.doc})
+	if err != nil || !snaps[0].Exists() {
+		return 0, c.explain(err)
+	}
+	old, err := parseEntry(snaps[0])
+	if err != nil {
+		return 0, err
+	}
+	updates := []firestore.Update{{Path: fieldData, Value: e.Data}, {Path: fieldExpire, Value: e.Expires}}
+	var precondition []firestore.Precondition // that there is one, at the least
+	if !old.Expires.After(time.Now()) {
+		// It has left the list, and needs a new number. Firestore reads later
+		// than all that it has written before.
+		old.Number = uint64(snaps[0].ReadTime.UnixMicro())
+		updates = append(updates, firestore.Update{Path: fieldNumber, Value: int64(old.Number)})
+		precondition = append(precondition, firestore.LastUpdateTime(snaps[0].UpdateTime))
+	}
+	if _, err = c.doc.Update(c.ctx, updates, precondition...); refused(err) {
+		return 0, nil
+	}
+	return old.Number, c.explain(err)
+}
+
+// Entries implements [stores.OwnerIndex]. It costs one read for each entry, and a
+// round trip for every 500 and for what remains, which is a read too where
+// nothing does.
+func (s *Store) Entries(ctx context.Context, owner stores.Key) ([]stores.Entry, error) {
 	// Ordered by the time by which it selects, so that Firestore's own index of
 	// one field is enough, and what is past costs nothing.
-	query := s.entries(owner).Where(fieldExpire, ">", time.Now()).OrderBy(fieldExpire, firestore.Asc).Limit(ownerPage)
+	query := s.entries(owner).Where(fieldExpire, ">", time.Now()).OrderBy(fieldExpire, firestore.Asc).Limit(page)
 	var list []stores.Entry
 	for next := query; ; {
-		page, last, err := s.entriesPage(ctx, next)
+		docs, err := s.query(ctx, next)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, page...)
-		if last == nil {
+		for _, doc := range docs {
+			e, err := parseEntry(doc)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, e)
+		}
+		if len(docs) < page {
 			return list, nil
 		}
-		next = query.StartAfter(last)
+		next = query.StartAfter(docs[page-1])
 	}
 }
 
-// entriesPage returns the entries that a query finds, with their records' expiry,
-// and the last document if there may be more. It removes those that have had no
-// record for too long.
-func (s *Store) entriesPage(ctx context.Context, query firestore.Query) (page []stores.Entry, last *firestore.DocumentSnapshot, err error) {
-	c, cancel := s.start(ctx, nil)
+func (s *Store) query(ctx context.Context, query firestore.Query) (docs []*firestore.DocumentSnapshot, err error) {
+	c, cancel := s.begin(ctx, nil)
 	defer cancel()
-	var docs []*firestore.DocumentSnapshot
 	for range attempts { // the client repeats every other call itself
 		if docs, err = query.Documents(c.ctx).GetAll(); status.Code(err) != codes.Unavailable {
 			break
 		}
 	}
-	if err != nil || len(docs) == 0 {
-		return nil, nil, c.explain(err)
-	}
-	if len(docs) == ownerPage {
-		last = docs[len(docs)-1]
-	}
-	page = make([]stores.Entry, len(docs))
-	records := make([]*firestore.DocumentRef, len(docs))
-	for i, doc := range docs {
-		if page[i], err = parseEntry(doc); err != nil {
-			return nil, nil, fmt.Errorf("%w: the entry %s of an owner was not written by this store, or was changed: %w", stores.ErrUnavailable, doc.Ref.ID, err)
-		}
-		records[i] = s.record(page[i].Key)
-	}
-	found, err := c.client.GetAll(c.ctx, records)
-	if err != nil {
-		return nil, nil, c.explain(err)
-	}
-	var orphans []*firestore.DocumentRef
-	kept := page[:0]
-	for i, doc := range found { // in the order of records
-		e := page[i]
-		// Beside others, a document that is no record is no reason to fail.
-		var st state
-		var err error
-		if doc.Exists() {
-			st, _, err = parse(doc)
-		}
-		switch {
-		case err != nil:
-		case doc.Exists() && st.live():
-			e.Expires = time.UnixMicro(st.expires)
-		case docs[i].ReadTime.Sub(e.Added) > stores.OrphanAge:
-			orphans = append(orphans, docs[i].Ref)
-			continue
-		}
-		kept = append(kept, e)
-	}
-	c.removeOrphans(orphans)
-	return kept, last, nil
-}
-
-// removeOrphans removes entries, as well as it can: who reads the list next does
-// it again.
-func (c *call) removeOrphans(entries []*firestore.DocumentRef) {
-	if len(entries) == 0 {
-		return
-	}
-	writes := c.client.Batch() // as in RemoveOwned
-	for _, doc := range entries {
-		writes.Delete(doc)
-	}
-	writes.Commit(c.ctx)
+	return docs, c.explain(err)
 }
 
 func parseEntry(doc *firestore.DocumentSnapshot) (e stores.Entry, err error) {
-	if e.Data, err = field[[]byte](doc, fieldData); err != nil {
+	if e.Data, e.Expires, err = parse(doc); err != nil {
 		return e, err
 	}
-	if e.Deadline, err = field[time.Time](doc, fieldExpire); err != nil {
+	// Both are Firestore's own times.
+	e.Age = max(0, doc.ReadTime.Sub(doc.UpdateTime))
+	e.Number = uint64(doc.CreateTime.UnixMicro())
+	if number, err := field[int64](doc, fieldNumber); err == nil {
+		e.Number = uint64(number)
+	} else if none := (*firestore.FieldNotFoundError)(nil); !errors.As(err, &none) {
 		return e, err
 	}
-	id := doc.Ref.ID
-	if len(id) != 1+revisionText.EncodedLen(len(e.Key)) {
-		return e, errors.New("its ID is not a session's")
+	name, ok := strings.CutPrefix(doc.Ref.ID, "s")
+	if e.Key, err = stores.ParseKey(name); !ok || err != nil {
+		return e, foreign(doc, errors.New("its ID is not a session's"))
 	}
-	e.Added = doc.CreateTime
-	_, err = revisionText.Decode(e.Key[:], []byte(id[1:]))
-	return e, err
+	return e, nil
 }
 
-// RemoveOwned implements [stores.OwnerIndex]. It costs two deletes for each key.
-// A session's record and entry go together; the time limit is for every 250.
-func (s *Store) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys ...stores.Key) error {
-	entries := s.entries(owner)
-	for batch := range slices.Chunk(keys, ownerBatch) {
-		c, cancel := s.start(ctx, nil)
-		// The client would rather have a BulkWriter used, which is not atomic
-		// and begins slowly, or a transaction, which takes a round trip more.
-		writes := c.client.Batch()
-		for _, key := range batch {
-			writes.Delete(s.record(key)).Delete(entries.Doc("s" + key.String()))
-		}
-		_, err := writes.Commit(c.ctx)
-		err = c.explain(err)
-		cancel()
-		if err != nil {
+// RemoveEntries implements [stores.OwnerIndex]. It costs one delete for each key,
+// and a round trip for every 500.
+func (s *Store) RemoveEntries(ctx context.Context, owner stores.Key, keys ...stores.Key) error {
+	for keys := range slices.Chunk(keys, page) {
+		if err := s.removePage(ctx, s.entries(owner), keys); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Epoch implements [stores.OwnerIndex]. It costs one read.
-//
-// The update time is part of the epoch, because the client repeats a write whose
-// reply was lost. If another came between, the repetition writes an older mark;
-// but the epoch is a new one, and does not bring back what the other has ended.
-func (s *Store) Epoch(ctx context.Context, owner stores.OwnerKey) (string, error) {
-	c, cancel := s.start(ctx, s.ownerDoc(owner))
+func (s *Store) removePage(ctx context.Context, entries *firestore.CollectionRef, keys []stores.Key) error {
+	c, cancel := s.begin(ctx, nil)
 	defer cancel()
-	docs, err := c.client.GetAll(c.ctx, []*firestore.DocumentRef{c.doc})
-	if err != nil {
-		return "", c.explain(err)
+	batch := s.client.Batch()
+	for _, key := range keys {
+		batch.Delete(entry(entries, key))
 	}
-	if !docs[0].Exists() {
-		return "", nil
-	}
-	mark, err := field[string](docs[0], fieldEpoch)
-	if err != nil {
-		return "", fmt.Errorf("%w: the document %s of an owner was not written by this store, or was changed: %w", stores.ErrUnavailable, c.doc.ID, err)
-	}
-	return strconv.FormatInt(docs[0].UpdateTime.UnixMicro(), 36) + "." + mark, nil
-}
-
-// NewEpoch implements [stores.OwnerIndex]. It costs one write.
-func (s *Store) NewEpoch(ctx context.Context, owner stores.OwnerKey) error {
-	c, cancel := s.start(ctx, s.ownerDoc(owner))
-	defer cancel()
-	_, err := c.doc.Set(c.ctx, map[string]any{fieldEpoch: rand.Text(), fieldExpire: time.Now().Add(stores.MinEpochAge)})
+	_, err := batch.Commit(c.ctx)
 	return c.explain(err)
 }

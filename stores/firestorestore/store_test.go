@@ -2,16 +2,20 @@ package firestorestore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/firestore"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bulla-go/bulla/internal/firestoretest"
@@ -37,25 +41,55 @@ func TestStore(t *testing.T) {
 	for name, client := range backends(t) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Config{
-				New: func(t *testing.T) stores.Store {
+				New: func(t *testing.T) stores.Server {
 					// Other work on the machine must not look like an outage.
 					return newStore(t, client, firestorestore.WithTimeout(time.Minute))
 				},
-				NewUnreachable: func(t *testing.T) stores.Store {
-					return newStore(t, nobody(t), firestorestore.WithTimeout(50*time.Millisecond))
+				Unreachable: func(t *testing.T) stores.Server {
+					return newStore(t, silent(t), firestorestore.WithTimeout(100*time.Millisecond))
 				},
-				ShortLife: 300 * time.Millisecond,
+				Lossy: func(t *testing.T) stores.Server {
+					server := firestoretest.New(t)
+					server.Inject(everyThird())
+					return newStore(t, server.Client(t), firestorestore.WithTimeout(time.Minute))
+				},
 			})
 		})
 	}
 }
 
-// nobody returns a client of an address where nothing listens.
-func nobody(t *testing.T) *firestore.Client {
+// silent returns a client of a server that takes connections and says nothing.
+func silent(t *testing.T) *firestore.Client {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	return firestoretest.Dial(t, listener.Addr().String())
+}
+
+// everyThird loses the reply to every third call, with what the client repeats
+// and with what it does not.
+func everyThird() firestoretest.Fault {
+	var n atomic.Int64
+	return func(_ context.Context, _ string, serve func() error) error {
+		err := serve()
+		switch n.Add(1) % 6 {
+		case 0:
+			return status.Error(codes.Unavailable, "injected loss of a reply")
+		case 3:
+			return status.Error(codes.Internal, "injected loss of a reply")
+		}
+		return err
+	}
+}
+
+// Nobody listens: that is told at the latest when the time is over.
+func TestNobodyListens(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
-	return firestoretest.Dial(t, listener.Addr().String())
+	store := newStore(t, firestoretest.Dial(t, listener.Addr().String()), firestorestore.WithTimeout(50*time.Millisecond))
+	_, err = store.Load(t.Context(), newKey(), stores.Fresh)
+	require.ErrorIs(t, err, stores.ErrUnavailable)
 }
 
 func newStore(t testing.TB, client *firestore.Client, opts ...firestorestore.Option) *firestorestore.Store {
@@ -70,25 +104,25 @@ type fixture struct {
 	*firestorestore.Store
 	server *firestoretest.Server
 	client *firestore.Client
-	tok    stores.Token
+	key    stores.Key
 	rev    stores.Revision
 }
 
 // newFixture counts nothing of what it does itself.
 func newFixture(t testing.TB, opts ...firestorestore.Option) *fixture {
 	server := firestoretest.New(t)
-	f := &fixture{server: server, client: server.Client(t), tok: newToken()}
+	f := &fixture{server: server, client: server.Client(t), key: newKey()}
 	f.Store = newStore(t, f.client, opts...)
-	f.rev = f.save(t, f.tok, "", "one")
+	f.rev = f.save(t, f.key, "", "one")
 	server.ResetCounts()
 	return f
 }
 
 // documentID is what the package promises.
-func documentID(tok stores.Token) string { return "s" + tok.ID.Key().String() }
+func documentID(key stores.Key) string { return "s" + key.Name() }
 
 func (f *fixture) doc() *firestore.DocumentRef {
-	return f.client.Collection("sessions").Doc(documentID(f.tok))
+	return f.client.Collection("sessions").Doc(documentID(f.key))
 }
 
 // expire makes the session end a second ago, behind the store's back.
@@ -98,9 +132,9 @@ func (f *fixture) expire(t testing.TB) {
 	f.server.ResetCounts()
 }
 
-func (f *fixture) save(t testing.TB, tok stores.Token, rev stores.Revision, data string) stores.Revision {
+func (f *fixture) save(t testing.TB, key stores.Key, rev stores.Revision, data string) stores.Revision {
 	t.Helper()
-	_, rev, err := f.Save(context.Background(), tok, record(data, rev))
+	rev, err := f.Save(context.Background(), key, record(data, rev))
 	require.NoError(t, err)
 	require.NotEmpty(t, rev)
 	return rev
@@ -109,13 +143,16 @@ func (f *fixture) save(t testing.TB, tok stores.Token, rev stores.Revision, data
 // holds tests that the session is live with this data and revision.
 func (f *fixture) holds(t testing.TB, data string, rev stores.Revision) {
 	t.Helper()
-	rec, err := f.Load(context.Background(), f.tok)
-	require.NoError(t, err)
+	rec := f.load(t)
 	require.Equal(t, data, string(rec.Data))
 	require.Equal(t, rev, rec.Revision)
 }
 
-func newToken() stores.Token { return stores.Token{ID: stores.NewID()} }
+func newKey() stores.Key {
+	var hash [24]byte
+	rand.Read(hash[:])
+	return stores.NewKey(hash)
+}
 
 func record(data string, rev stores.Revision) stores.Record {
 	return stores.Record{Data: []byte(data), Expires: time.Now().Add(time.Hour), Revision: rev}
@@ -133,70 +170,64 @@ func TestNew(t *testing.T) {
 		_, err := firestorestore.New(client, firestorestore.WithTimeout(d))
 		require.ErrorContains(t, err, "WithTimeout")
 	}
-	require.Equal(t, stores.Info{Name: "firestore", Sealing: stores.SealByDefault}, stores.Describe(newStore(t, client)))
+	store := newStore(t, client)
+	require.Equal(t, stores.Place{Name: "firestore", Server: store}, store.Place())
 }
 
-// What the package comment says of a document, and what a dump of the database
-// must not show.
+// What the package comment says of a document.
 func TestDocument(t *testing.T) {
 	server := firestoretest.New(t)
 	store := newStore(t, server.Client(t), firestorestore.WithCollection("__session"))
-	tok := newToken()
-	expires := time.Now().Add(time.Hour)
-	_, _, err := store.Save(t.Context(), tok, stores.Record{Data: []byte("sealed"), Expires: expires})
-	require.NoError(t, err)
-
-	docs := server.Documents()
-	require.Len(t, docs, 1)
-	for name, doc := range docs {
-		require.Equal(t, "projects/test-project/databases/(default)/documents/__session/"+documentID(tok), name)
-		require.Len(t, doc.Fields, 3)
-		require.Equal(t, "sealed", string(doc.Fields["data"].GetBytesValue()))
-		require.Len(t, doc.Fields["mark"].GetBytesValue(), 32)
-		require.WithinDuration(t, expires, doc.Fields["expire"].GetTimestampValue().AsTime(), time.Microsecond)
-
-		dump, err := proto.Marshal(doc)
+	key, expires := newKey(), time.Now().Add(time.Hour)
+	write := map[string]func(stores.Revision) error{
+		"Save": func(rev stores.Revision) error {
+			_, err := store.Save(t.Context(), key, stores.Record{Data: []byte("sealed"), Expires: expires, Revision: rev})
+			return err
+		},
+		"Put": func(stores.Revision) error {
+			return store.Put(t.Context(), key, stores.Record{Data: []byte("sealed"), Expires: expires})
+		},
+	}
+	rev := stores.Revision("")
+	for _, what := range []string{"Save", "Save", "Put", "Save"} {
+		require.NoError(t, write[what](rev))
+		docs := server.Documents()
+		require.Len(t, docs, 1)
+		for name, doc := range docs {
+			require.Equal(t, "projects/test-project/databases/(default)/documents/__session/"+documentID(key), name)
+			require.Len(t, doc.Fields, 3)
+			require.Equal(t, "sealed", string(doc.Fields["data"].GetBytesValue()))
+			require.NotZero(t, doc.Fields["write"].GetIntegerValue())
+			require.WithinDuration(t, expires, doc.Fields["expire"].GetTimestampValue().AsTime(), time.Microsecond)
+		}
+		rec, err := store.Load(t.Context(), key, stores.MayBeStale)
 		require.NoError(t, err)
-		require.NotContains(t, string(dump), string(tok.ID.AppendSecret(nil)))
-		require.NotContains(t, string(dump), tok.Value(nil))
+		require.NotEqual(t, rev, rec.Revision, "every write is a change")
+		rev = rec.Revision
 	}
 }
 
 // No session's document is reserved or somewhere else in the database, whatever
 // the hash.
 func TestDocumentIDs(t *testing.T) {
-	server := firestoretest.New(t)
-	store := newStore(t, server.Client(t))
+	f := newFixture(t)
 	for range 50 {
-		tok := newToken()
-		_, _, err := store.Save(t.Context(), tok, record("one", ""))
-		require.NoError(t, err)
+		f.save(t, newKey(), "", "one")
 	}
-	docs := server.Documents()
-	require.Len(t, docs, 50)
+	docs := f.server.Documents()
+	require.Len(t, docs, 51)
 	form := regexp.MustCompile(`/documents/sessions/s[A-Za-z0-9_-]{32}$`)
 	for name := range docs {
 		require.Regexp(t, form, name)
 	}
 }
 
-// The client holds only the ID, whatever it sent.
-func TestSaveDropsPayload(t *testing.T) {
-	f := newFixture(t)
-	tok := newToken()
-	tok.Payload = "AAAA"
-	got, _, err := f.Save(t.Context(), tok, record("one", ""))
-	require.NoError(t, err)
-	require.True(t, got.ID.Equal(tok.ID))
-	require.Empty(t, got.Payload)
-}
-
 func TestTwoCollections(t *testing.T) {
 	f := newFixture(t)
 	other := newStore(t, f.client, firestorestore.WithCollection("other"))
-	_, err := other.Load(t.Context(), f.tok)
+	_, err := other.Load(t.Context(), f.key, stores.Fresh)
 	require.ErrorIs(t, err, stores.ErrNotFound)
-	_, _, err = other.Save(t.Context(), f.tok, record("two", ""))
+	_, err = other.Save(t.Context(), f.key, record("two", ""))
 	require.NoError(t, err)
 	f.holds(t, "one", f.rev)
 }
@@ -205,9 +236,9 @@ func TestTwoCollections(t *testing.T) {
 func TestSizeLimit(t *testing.T) {
 	f := newFixture(t)
 	const overhead = len("sessions") + 1 + 33 + 1 + 16 + // the document's name
-		len("data") + 1 + len("mark") + 1 + 32 + len("expire") + 1 + 8 + 32
+		len("data") + 1 + len("write") + 1 + 8 + len("expire") + 1 + 8 + 32
 	largest := strings.Repeat("x", 1<<20-overhead)
-	rev := f.save(t, f.tok, f.rev, largest)
+	rev := f.save(t, f.key, f.rev, largest)
 	f.holds(t, largest, rev)
 
 	// Firestore's rules, as the server in this process knows them, agree.
@@ -216,69 +247,83 @@ func TestSizeLimit(t *testing.T) {
 
 	f.server.ResetCounts()
 	for _, rec := range []stores.Record{record(largest+"x", rev), record(largest+"x", "")} {
-		_, _, err := f.Save(t.Context(), f.tok, rec)
-		require.ErrorIs(t, err, stores.ErrTooLarge)
-		require.NotErrorIs(t, err, stores.ErrUnavailable)
-		require.ErrorContains(t, err, "1048577")
-		require.ErrorContains(t, err, "1048576")
+		_, err := f.Save(t.Context(), f.key, rec)
+		_, many := f.SaveMany(t.Context(), []stores.Key{newKey(), f.key}, []stores.Record{record("one", ""), rec})
+		for _, err := range []error{err, many, f.Put(t.Context(), f.key, rec)} {
+			require.ErrorIs(t, err, stores.ErrTooLarge)
+			require.NotErrorIs(t, err, stores.ErrUnavailable)
+			require.ErrorContains(t, err, "1048577")
+			require.ErrorContains(t, err, "1048576")
+		}
 	}
 	require.Zero(t, f.server.Counts())
 
 	// A longer name leaves less room.
 	longer := newStore(t, f.client, firestorestore.WithCollection("sessions2"))
-	_, _, err = longer.Save(t.Context(), newToken(), record(largest, ""))
+	_, err = longer.Save(t.Context(), newKey(), record(largest, ""))
 	require.ErrorIs(t, err, stores.ErrTooLarge)
-	_, _, err = longer.Save(t.Context(), newToken(), record(largest[1:], ""))
+	_, err = longer.Save(t.Context(), newKey(), record(largest[1:], ""))
 	require.NoError(t, err)
 }
 
 // What another program left under a session's ID is an error, not a session and
 // not the lack of one.
 func TestForeignDocuments(t *testing.T) {
-	mark, now := make([]byte, 32), time.Now().Add(time.Hour)
+	now := time.Now().Add(time.Hour)
 	for name, fields := range map[string]map[string]any{
 		"empty":            {},
-		"no data":          {"mark": mark, "expire": now},
-		"no mark":          {"data": []byte("x"), "expire": now},
-		"no expire":        {"data": []byte("x"), "mark": mark},
-		"data is text":     {"data": "x", "mark": mark, "expire": now},
-		"data is null":     {"data": nil, "mark": mark, "expire": now},
-		"mark is text":     {"data": []byte("x"), "mark": "0123456789abcdef0123456789abcdef", "expire": now},
-		"mark is short":    {"data": []byte("x"), "mark": mark[1:], "expire": now},
-		"mark is long":     {"data": []byte("x"), "mark": make([]byte, 33), "expire": now},
-		"expire is number": {"data": []byte("x"), "mark": mark, "expire": now.Unix()},
-		"expire is null":   {"data": []byte("x"), "mark": mark, "expire": nil},
+		"no data":          {"expire": now},
+		"no expire":        {"data": []byte("x")},
+		"data is text":     {"data": "x", "expire": now},
+		"data is null":     {"data": nil, "expire": now},
+		"expire is number": {"data": []byte("x"), "expire": now.Unix()},
+		"expire is null":   {"data": []byte("x"), "expire": nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			_, err := f.doc().Set(t.Context(), fields)
 			require.NoError(t, err)
 			before := f.server.Documents()
-			for what, err := range f.callAll() {
+			errs := f.callAll()
+			for _, what := range []string{"replace", "Touch"} {
+				require.ErrorIs(t, errs[what], stores.ErrConflict, "it is at another revision")
+				delete(errs, what)
+			}
+			for what, err := range errs {
 				require.ErrorIs(t, err, stores.ErrUnavailable, what)
-				require.ErrorContains(t, err, documentID(f.tok), what)
+				require.ErrorContains(t, err, documentID(f.key), what)
 				require.NotErrorIs(t, err, stores.ErrNotFound, what)
-				require.NotErrorIs(t, err, stores.ErrExists, what)
+				require.NotErrorIs(t, err, stores.ErrConflict, what)
 			}
 			for name, doc := range f.server.Documents() {
 				require.True(t, proto.Equal(before[name], doc), "what another program wrote is overwritten")
 			}
-			require.NoError(t, f.Delete(t.Context(), f.tok, ""), "only the end of the session goes through")
+			require.NoError(t, f.put(), "only a Put goes through")
+			f.holds(t, "put", f.load(t).Revision)
 		})
 	}
 }
 
-// callAll calls every method and returns the errors. The delete of any revision
-// is left out.
+// callAll calls every method about records but Put, and returns the errors.
 func (f *fixture) callAll() map[string]error {
 	ctx := context.Background()
 	errs := make(map[string]error)
-	_, errs["Load"] = f.Load(ctx, f.tok)
-	_, _, errs["create"] = f.Save(ctx, f.tok, record("two", ""))
-	_, _, errs["replace"] = f.Save(ctx, f.tok, record("two", f.rev))
-	_, errs["Touch"] = f.Touch(ctx, f.tok, f.rev, time.Now().Add(2*time.Hour))
-	errs["delete a revision"] = f.Delete(ctx, f.tok, f.rev)
+	_, errs["Load"] = f.Load(ctx, f.key, stores.Fresh)
+	_, errs["LoadMany"] = f.LoadMany(ctx, []stores.Key{newKey(), f.key})
+	_, errs["create"] = f.Save(ctx, f.key, record("two", ""))
+	_, errs["replace"] = f.Save(ctx, f.key, record("two", f.rev))
+	_, errs["SaveMany"] = f.SaveMany(ctx, []stores.Key{f.key}, []stores.Record{record("two", f.rev)})
+	_, errs["Touch"] = f.Touch(ctx, f.key, f.rev, time.Now().Add(2*time.Hour))
 	return errs
+}
+
+func (f *fixture) put() error { return f.Put(context.Background(), f.key, record("put", "")) }
+
+func (f *fixture) load(t testing.TB) stores.Record {
+	t.Helper()
+	rec, err := f.Load(context.Background(), f.key, stores.Fresh)
+	require.NoError(t, err)
+	return rec
 }
 
 // Further fields, such as an application's own, are left alone.
@@ -286,8 +331,7 @@ func TestFurtherFields(t *testing.T) {
 	f := newFixture(t)
 	_, err := f.doc().Update(t.Context(), []firestore.Update{{Path: "team", Value: "blue"}})
 	require.NoError(t, err)
-	f.rev = f.save(t, f.tok, f.rev, "two")
-	f.holds(t, "two", f.rev)
+	f.holds(t, "two", f.save(t, f.key, f.load(t).Revision, "two"))
 	snap, err := f.doc().Get(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "blue", snap.Data()["team"])

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/serialize"
-	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -24,22 +23,15 @@ func TestValuesFromFirestore(t *testing.T) {
 		for backend, client := range backends(t) {
 			t.Run(name+"/"+backend, func(t *testing.T) {
 				queried := query(t, client)
-				enc := newEncryptor(t)
-				m, err := sessions.NewManager(newStore(t, client), sessions.Config{
-					Encryptor: enc, Serializer: serializer, Audience: "app", Name: "session",
-				})
+				data, err := serializer.Marshal(queried)
 				require.NoError(t, err)
-
-				const profile = sessions.Key[map[string]any]("profile")
-				s := m.New()
-				require.NoError(t, profile.Set(s, queried))
-				change, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+				store, key := newStore(t, client), newKey()
+				_, err = store.Save(t.Context(), key, record(string(data), ""))
 				require.NoError(t, err)
-
-				loaded, err := m.Load(t.Context(), stores.Token{ID: change.Token.ID})
+				rec, err := store.Load(t.Context(), key, stores.Fresh)
 				require.NoError(t, err)
-				got, err := profile.Get(loaded)
-				require.NoError(t, err)
+				var got map[string]any
+				require.NoError(t, serializer.Unmarshal(rec.Data, &got))
 				requireSame(t, queried, got, "profile")
 			})
 		}

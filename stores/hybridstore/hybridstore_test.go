@@ -1,11 +1,7 @@
 package hybridstore_test
 
 import (
-	"context"
-	"errors"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,8 +10,12 @@ import (
 	"github.com/bulla-go/bulla/stores/cookiestore"
 	"github.com/bulla-go/bulla/stores/hybridstore"
 	"github.com/bulla-go/bulla/stores/memstore"
-	"github.com/bulla-go/bulla/stores/storetest"
 )
+
+// place is a store that is described by nothing else.
+type place stores.Place
+
+func (p place) Place() stores.Place { return stores.Place(p) }
 
 func newMemory(t testing.TB) *memstore.Store {
 	store, err := memstore.New()
@@ -23,146 +23,57 @@ func newMemory(t testing.TB) *memstore.Store {
 	return store
 }
 
-func newStore(t testing.TB, server stores.Store) *hybridstore.Store {
-	store, err := hybridstore.New(cookiestore.Sealed(), server)
+// The server is the very one that was given, so that what it can do besides
+// (touch, list owners) is there in the hybrid too.
+func TestPlace(t *testing.T) {
+	cookie, server := cookiestore.Sealed(), newMemory(t)
+	store, err := hybridstore.New(cookie, server)
 	require.NoError(t, err)
-	return store
+	require.Equal(t, stores.Place{
+		Name:   "hybrid of cookie and memory",
+		Server: server,
+		Cookie: cookie.Place().Cookie,
+	}, store.Place())
+	require.Same(t, server, store.Place().Server)
+	require.Implements(t, (*stores.Toucher)(nil), store.Place().Server)
+	require.Implements(t, (*stores.OwnerIndex)(nil), store.Place().Server)
 }
 
-// plain is a server store that can only do what every store can.
-type plain struct{ stores.Store }
-
-var errDown = errors.Join(stores.ErrUnavailable, errors.New("connection refused"))
-
-// down is a server store that does not answer.
-type down struct{}
-
-func (down) Load(context.Context, stores.Token) (stores.Record, error) {
-	return stores.Record{}, errDown
-}
-
-func (down) Save(context.Context, stores.Token, stores.Record) (stores.Token, stores.Revision, error) {
-	return stores.Token{}, "", errDown
-}
-
-func (down) Delete(context.Context, stores.Token, stores.Revision) error { return errDown }
-
-// Where the token has no room it is a store on a server, with all its rules.
-func TestOnTheServer(t *testing.T) {
-	for name, wrap := range map[string]func(stores.Store) stores.Store{
-		"Toucher":    func(s stores.Store) stores.Store { return s },
-		"no Toucher": func(s stores.Store) stores.Store { return plain{s} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, storetest.Config{
-				New:            func(t *testing.T) stores.Store { return newStore(t, wrap(newMemory(t))) },
-				NewUnreachable: func(t *testing.T) stores.Store { return newStore(t, down{}) },
-				Synctest:       true,
-			})
-		})
-	}
-}
-
-// Where it has room it is a cookie store, and no server is needed.
-func TestInTheCookie(t *testing.T) {
-	storetest.Run(t, storetest.Config{
-		New:        func(t *testing.T) stores.Store { return newStore(t, newMemory(t)) },
-		ClientRoom: storetest.MinClientRoom,
-		Synctest:   true,
-	})
-}
-
-func record(data string, rev stores.Revision, room int) stores.Record {
-	return stores.Record{Data: []byte(data), Expires: time.Now().Add(time.Hour), Revision: rev, Room: room}
-}
-
-// A session leaves the cookie when it has no room there, under the same ID, and
-// stays on the server however small it becomes.
-func TestMoves(t *testing.T) {
-	server := newMemory(t)
-	store := newStore(t, server)
-	ctx, room := t.Context(), stores.PayloadChars(100)
-	fits, large := strings.Repeat("x", 100), strings.Repeat("x", 101)
-	first := stores.Token{ID: stores.NewID()}
-
-	tok, rev, err := store.Save(ctx, first, record(fits, "", room))
+// What is in a cookie has left the process, wherever the server is; a replica
+// that may answer does so in the hybrid as well.
+func TestPlaceOfTheParts(t *testing.T) {
+	store, err := hybridstore.New(cookiestore.Sealed(), place{Name: "x", Server: newMemory(t), InProcess: true, StaleReads: true})
 	require.NoError(t, err)
-	require.Empty(t, rev)
-	require.Len(t, tok.Payload, room)
-	require.Zero(t, server.Len())
-	inCookie := tok
-
-	tok, rev, err = store.Save(ctx, tok, record(large, "", room))
-	require.NoError(t, err)
-	require.NotEmpty(t, rev)
-	require.Empty(t, tok.Payload)
-	require.True(t, tok.ID.Equal(first.ID))
-	require.Equal(t, 1, server.Len())
-
-	tok, rev, err = store.Save(ctx, tok, record("x", rev, room))
-	require.NoError(t, err)
-	require.NotEmpty(t, rev)
-	require.Empty(t, tok.Payload)
-	rec, err := store.Load(ctx, tok)
-	require.NoError(t, err)
-	require.Equal(t, "x", string(rec.Data))
-
-	// The old cookie shows what it held, and does not write over the session.
-	rec, err = store.Load(ctx, inCookie)
-	require.NoError(t, err)
-	require.Equal(t, fits, string(rec.Data))
-	require.Empty(t, rec.Revision)
-	_, _, err = store.Save(ctx, inCookie, record(large, "", room))
-	require.ErrorIs(t, err, stores.ErrConflict)
-	require.ErrorIs(t, err, stores.ErrExists)
-	rec, err = store.Load(ctx, tok)
-	require.NoError(t, err)
-	require.Equal(t, "x", string(rec.Data))
-
-	// Without a payload it is an ID that is there already.
-	_, _, err = store.Save(ctx, stores.Token{ID: first.ID}, record(large, "", room))
-	require.ErrorIs(t, err, stores.ErrExists)
-	require.NotErrorIs(t, err, stores.ErrConflict)
-
-	require.NoError(t, store.Delete(ctx, inCookie, ""))
-	require.Zero(t, server.Len())
-}
-
-// A small session needs no server.
-func TestServerDown(t *testing.T) {
-	store := newStore(t, down{})
-	tok, _, err := store.Save(t.Context(), stores.Token{ID: stores.NewID()}, record("small", "", 100))
-	require.NoError(t, err)
-	rec, err := store.Load(t.Context(), tok)
-	require.NoError(t, err)
-	require.Equal(t, "small", string(rec.Data))
-
-	_, _, err = store.Save(t.Context(), tok, record(strings.Repeat("x", 101), "", 100))
-	require.ErrorIs(t, err, stores.ErrUnavailable)
-	require.NotErrorIs(t, err, stores.ErrConflict)
-}
-
-func TestDescribe(t *testing.T) {
-	require.Equal(t, stores.Info{Name: "hybrid of cookie and memory", Sealing: stores.SealAlways}, stores.Describe(newStore(t, newMemory(t))))
+	require.False(t, store.Place().InProcess)
+	require.False(t, store.Place().Signed)
+	require.True(t, store.Place().StaleReads)
+	require.Equal(t, "hybrid of cookie and x", store.Place().Name)
 }
 
 func TestMisconfiguration(t *testing.T) {
+	memory, sealed := newMemory(t), cookiestore.Sealed()
 	signed, err := cookiestore.Signed(encrypt.GenerateKey())
 	require.NoError(t, err)
+	hybrid, err := hybridstore.New(sealed, memory)
+	require.NoError(t, err)
 	for name, test := range map[string]struct {
-		client, server stores.Store
+		cookie, server stores.Store
 		says           string
 	}{
-		"no client":       {nil, newMemory(t), "nil"},
-		"no server":       {cookiestore.Sealed(), nil, "nil"},
-		"two servers":     {newMemory(t), newMemory(t), "does not put records into the token"},
-		"two clients":     {cookiestore.Sealed(), cookiestore.Sealed(), "keeps nothing on a server"},
-		"hybrid in it":    {cookiestore.Sealed(), newStore(t, newMemory(t)), "keeps nothing on a server"},
-		"a signed cookie": {signed, newMemory(t), "cookiestore.Sealed()"},
+		"no cookie":               {nil, memory, "nil"},
+		"no server":               {sealed, nil, "nil"},
+		"two servers":             {memory, memory, "the memory store does not keep records in the cookie alone"},
+		"two cookies":             {sealed, sealed, "the cookie store does not keep records on a server alone"},
+		"the wrong way round":     {memory, sealed, "give cookiestore.Sealed() first"},
+		"a hybrid for the cookie": {hybrid, memory, "in the cookie alone"},
+		"a hybrid for the server": {sealed, hybrid, "on a server alone"},
+		"a signed cookie":         {signed, memory, "give cookiestore.Sealed() first"},
+		"nowhere":                 {place{Name: "no"}, memory, "the no store"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := hybridstore.New(test.client, test.server)
+			store, err := hybridstore.New(test.cookie, test.server)
 			require.ErrorContains(t, err, test.says)
+			require.Nil(t, store)
 		})
 	}
 }

@@ -14,28 +14,28 @@ import (
 )
 
 // full returns a store with n sessions of 200 bytes.
-func full(b *testing.B, n int) (*memstore.Store, []stores.Token) {
+func full(b *testing.B, n int) (*memstore.Store, []stores.Key) {
 	store := newStore(b)
-	toks := make([]stores.Token, n)
+	keys := make([]stores.Key, n)
 	rec := stores.Record{Data: make([]byte, 200), Expires: time.Now().Add(time.Hour)}
-	for i := range toks {
-		var err error
-		if toks[i], _, err = store.Save(context.Background(), newToken(), rec); err != nil {
+	for i := range keys {
+		keys[i] = newKey()
+		if _, err := store.Save(context.Background(), keys[i], rec); err != nil {
 			b.Fatal(err)
 		}
 	}
-	return store, toks
+	return store, keys
 }
 
 func BenchmarkLoad(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
 		b.Run(fmt.Sprint("sessions=", n), func(b *testing.B) {
-			store, toks := full(b, n)
+			store, keys := full(b, n)
 			ctx := context.Background()
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if _, err := store.Load(ctx, toks[i%n]); err != nil {
+				if _, err := store.Load(ctx, keys[i%n], stores.Fresh); err != nil {
 					b.Fatal(err)
 				}
 				i++
@@ -45,12 +45,12 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func BenchmarkLoadParallel(b *testing.B) {
-	store, toks := full(b, 10_000)
+	store, keys := full(b, 10_000)
 	ctx := context.Background()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		for i := rand.IntN(len(toks)); pb.Next(); i++ {
-			if _, err := store.Load(ctx, toks[i%len(toks)]); err != nil {
+		for i := rand.IntN(len(keys)); pb.Next(); i++ {
+			if _, err := store.Load(ctx, keys[i%len(keys)], stores.Fresh); err != nil {
 				b.Error(err)
 				return
 			}
@@ -59,22 +59,23 @@ func BenchmarkLoadParallel(b *testing.B) {
 }
 
 func BenchmarkReplaceParallel(b *testing.B) {
-	store, toks := full(b, 10_000)
+	store, keys := full(b, 10_000)
 	ctx := context.Background()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		// Each goroutine has a session of its own, so that none conflicts.
 		rec := stores.Record{Data: make([]byte, 200), Expires: time.Now().Add(time.Hour)}
-		tok, rev, err := store.Save(ctx, newToken(), rec)
+		key := newKey()
+		rev, err := store.Save(ctx, key, rec)
 		for err == nil && pb.Next() {
 			rec.Revision = rev
-			_, rev, err = store.Save(ctx, tok, rec)
+			rev, err = store.Save(ctx, key, rec)
 		}
 		if err != nil {
 			b.Error(err)
 		}
 	})
-	runtime.KeepAlive(toks)
+	runtime.KeepAlive(keys)
 }
 
 func BenchmarkCreate(b *testing.B) {
@@ -83,7 +84,7 @@ func BenchmarkCreate(b *testing.B) {
 	rec := stores.Record{Data: make([]byte, 200), Expires: time.Now().Add(time.Hour)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := store.Save(ctx, newToken(), rec); err != nil {
+		if _, err := store.Save(ctx, newKey(), rec); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -95,15 +96,35 @@ func BenchmarkRefuse(b *testing.B) {
 	ctx := context.Background()
 	rec := stores.Record{Data: make([]byte, 200), Expires: time.Now().Add(time.Hour)}
 	for range 10_000 {
-		if _, _, err := store.Save(ctx, newToken(), rec); err != nil {
+		if _, err := store.Save(ctx, newKey(), rec); err != nil {
 			b.Fatal(err)
 		}
 	}
-	tok := newToken()
+	key := newKey()
 	for b.Loop() {
-		if _, _, err := store.Save(ctx, tok, rec); err == nil {
+		if _, err := store.Save(ctx, key, rec); err == nil {
 			b.Fatal("saved")
 		}
+	}
+}
+
+// BenchmarkAddEntry is an owner's login and logout, beside as many sessions.
+func BenchmarkAddEntry(b *testing.B) {
+	for _, n := range []int{1, 100_000} {
+		b.Run(fmt.Sprint("entries=", n), func(b *testing.B) {
+			store := newStore(b)
+			owner := addEntries(b, store, n, time.Hour)
+			e := stores.Entry{Key: newKey(), Data: make([]byte, 100), Expires: time.Now().Add(time.Hour)}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := store.AddEntry(b.Context(), owner, e); err != nil {
+					b.Fatal(err)
+				}
+				if err := store.RemoveEntries(b.Context(), owner, e.Key); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -117,7 +138,7 @@ func BenchmarkMemory(b *testing.B) {
 			store := newStore(b)
 			rec := stores.Record{Data: make([]byte, 200), Expires: time.Now().Add(time.Hour)}
 			for range sessions {
-				if _, _, err := store.Save(context.Background(), newToken(), rec); err != nil {
+				if _, err := store.Save(context.Background(), newKey(), rec); err != nil {
 					b.Fatal(err)
 				}
 			}

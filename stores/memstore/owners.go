@@ -1,10 +1,7 @@
 package memstore
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"fmt"
 	"sync"
 	"time"
 
@@ -14,189 +11,146 @@ import (
 // owners is the index of owners. It has one lock: it is asked at logins and
 // logouts, not at every request.
 type owners struct {
-	mu   sync.Mutex
-	m    map[stores.OwnerKey]*owner
-	held int64 // entries of all of them
+	mu      sync.Mutex
+	max     int
+	last    uint64                      // the greatest number of any entry
+	index   index[place, uint32]        // where in entries
+	lists   index[stores.Key, []uint32] // an owner's, in any order
+	entries pages[listed]
 }
 
-type owner struct {
-	entries    map[stores.Key]stores.Entry
-	swept      time.Time
-	sweepAt    int       // entries at which they are swept again; more than the last time were left
-	added      time.Time // of the latest entry
-	epoch      string
-	epochUntil time.Time
+// place names an entry.
+type place struct{ owner, key stores.Key }
+
+// listed is an entry. Its times are Unix times in microseconds.
+type listed struct {
+	place
+	number  uint64
+	data    string
+	expires int64
+	written int64
+	pos     int // in the owner's list
 }
 
-// get needs o.mu.
-func (o *owners) get(k stores.OwnerKey) *owner {
-	w := o.m[k]
-	if w == nil {
-		w = &owner{entries: make(map[stores.Key]stores.Entry)}
-		if o.m == nil {
-			o.m = make(map[stores.OwnerKey]*owner)
+// deadAfter is the age at which an entry without a record is certainly not a
+// login under way.
+const deadAfter = time.Hour
+
+// AddEntry implements [stores.OwnerIndex]. An entry that would be over at once is
+// [stores.ErrInvalidRecord]. In a full index it is an error that wraps
+// [stores.ErrFull] and [stores.ErrUnavailable]; before that, entries of sessions
+// that are long gone give their places up.
+func (s *Store) AddEntry(_ context.Context, owner stores.Key, e stores.Entry) (uint64, error) {
+	if err := s.check(stores.Record{Data: e.Data, Expires: e.Expires}); err != nil {
+		return 0, err
+	}
+	now := time.Now().UnixMicro()
+	return s.owners.add(listed{
+		place:   place{owner, e.Key},
+		number:  e.Number,
+		data:    string(e.Data),
+		expires: e.Expires.UnixMicro(),
+		written: now,
+	}, now, s.dead(now))
+}
+
+// dead tells which entries have no session any more.
+func (s *Store) dead(now int64) func(*listed) bool {
+	return func(l *listed) bool {
+		if l.expires <= now {
+			return true
 		}
-		o.m[k] = w
-	}
-	return w
-}
-
-// minSweep keeps short lists from being swept at every login.
-const minSweep = 16
-
-// sweep removes what has ended of one owner, and the owner where nothing is
-// left. It needs o.mu.
-func (s *Store) sweep(k stores.OwnerKey, now time.Time) {
-	w := s.owners.m[k]
-	if w == nil {
-		return
-	}
-	for key, e := range w.entries {
-		if !e.Deadline.After(now) || now.Sub(e.Added) > stores.OrphanAge && s.expires(key, now).IsZero() {
-			s.owners.remove(w, key)
+		if now-l.written <= deadAfter.Microseconds() {
+			return false
 		}
-	}
-	w.swept, w.sweepAt = now, max(2*len(w.entries), minSweep)
-	if len(w.entries) == 0 && !w.epochUntil.After(now) {
-		delete(s.owners.m, k)
-	}
-}
-
-// expires returns when the record of key ends, or zero where there is none.
-func (s *Store) expires(key stores.Key, now time.Time) time.Time {
-	sh := s.shard(key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	e, err := sh.live(key, now.UnixMicro())
-	if err != nil {
-		return time.Time{}
-	}
-	return time.UnixMicro(e.expires)
-}
-
-// remove needs o.mu.
-func (o *owners) remove(w *owner, key stores.Key) {
-	if _, ok := w.entries[key]; ok {
-		delete(w.entries, key)
-		o.held--
+		sh := s.shard(l.key)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		return sh.live(l.key, now) == nil
 	}
 }
-
-// AddEntry implements [stores.OwnerIndex]. Besides its own owner, now and then,
-// it sweeps two others, so that owners who never come back do not pile up. In a
-// full store it fails with an error that wraps [ErrFull] and
-// [stores.ErrUnavailable].
-func (s *Store) AddEntry(_ context.Context, k stores.OwnerKey, e stores.Entry) error {
-	now := time.Now()
-	e.Data, e.Expires = bytes.Clone(e.Data), time.Time{}
-	s.owners.mu.Lock()
-	defer s.owners.mu.Unlock()
-	others, full := 2, s.owners.held >= s.maxEntries()
-	if full {
-		others = fullSweep
-	}
-	s.sweepOthers(others, now)
-	if w := s.owners.m[k]; w != nil && (full || len(w.entries) >= w.sweepAt) {
-		s.sweep(k, now)
-	}
-	w := s.owners.get(k)
-	old, ok := w.entries[e.Key]
-	switch {
-	case ok:
-		e.Added = old.Added
-	case s.owners.held >= s.maxEntries():
-		s.sweep(k, now) // an owner with nothing does not stay
-		return fmt.Errorf("%w: %w: no room in the lists of owners; raise WithMaxSessions or shorten the lifetime", stores.ErrUnavailable, ErrFull)
-	default:
-		// Later than every other, also where the clock stands still.
-		if e.Added = now; !e.Added.After(w.added) {
-			e.Added = w.added.Add(1)
-		}
-		w.added = e.Added
-		s.owners.held++
-	}
-	w.entries[e.Key] = e
-	return nil
-}
-
-const (
-	// fullSweep is how many owners a full store looks at.
-	fullSweep = 64
-
-	// sweepEvery keeps a few owners with long lists from being swept at every
-	// login of another.
-	sweepEvery = time.Minute
-)
-
-// sweepOthers sweeps n owners, wherever they are. It needs o.mu.
-func (s *Store) sweepOthers(n int, now time.Time) {
-	for k, w := range s.owners.m { // begins anywhere
-		if n--; n < 0 {
-			return
-		}
-		if now.Sub(w.swept) >= sweepEvery {
-			s.sweep(k, now)
-		}
-	}
-}
-
-// maxEntries is the limit of the entries of all owners. A session has one, and
-// the rest is for the logins that are under way, for the sessions whose ID is
-// being changed, and for those that ended within the last hour.
-func (s *Store) maxEntries() int64 { return 2 * s.limit.max }
 
 // Entries implements [stores.OwnerIndex].
-func (s *Store) Entries(_ context.Context, k stores.OwnerKey) ([]stores.Entry, error) {
-	now := time.Now()
+func (s *Store) Entries(_ context.Context, owner stores.Key) ([]stores.Entry, error) {
+	now := time.Now().UnixMicro()
+	var found []listed
 	s.owners.mu.Lock()
-	s.sweep(k, now)
-	var list []stores.Entry
-	if w := s.owners.m[k]; w != nil {
-		for _, e := range w.entries {
-			e.Data = bytes.Clone(e.Data)
-			list = append(list, e)
+	for _, i := range s.owners.lists.m[owner] {
+		if l := s.owners.entries.at(int(i)); l.expires > now {
+			found = append(found, *l)
 		}
 	}
 	s.owners.mu.Unlock()
 
-	for i := range list {
-		list[i].Expires = s.expires(list[i].Key, now)
+	list := make([]stores.Entry, len(found))
+	for i, l := range found {
+		list[i] = stores.Entry{
+			Key:     l.key,
+			Number:  l.number,
+			Data:    []byte(l.data),
+			Expires: time.UnixMicro(l.expires),
+			Age:     time.Duration(now-l.written) * time.Microsecond,
+		}
 	}
 	return list, nil
 }
 
-// RemoveOwned implements [stores.OwnerIndex].
-func (s *Store) RemoveOwned(_ context.Context, k stores.OwnerKey, keys ...stores.Key) error {
-	now := time.Now()
-	for _, key := range keys {
-		s.shard(key).delete(key, "", now.UnixMicro())
-	}
+// RemoveEntries implements [stores.OwnerIndex].
+func (s *Store) RemoveEntries(_ context.Context, owner stores.Key, keys ...stores.Key) error {
 	s.owners.mu.Lock()
 	defer s.owners.mu.Unlock()
-	if w := s.owners.m[k]; w != nil {
-		for _, key := range keys {
-			s.owners.remove(w, key)
+	for _, key := range keys {
+		if i, ok := s.owners.index.m[place{owner, key}]; ok {
+			s.owners.remove(int(i))
 		}
 	}
-	s.sweep(k, now)
 	return nil
 }
 
-// Epoch implements [stores.OwnerIndex].
-func (s *Store) Epoch(_ context.Context, k stores.OwnerKey) (string, error) {
-	s.owners.mu.Lock()
-	defer s.owners.mu.Unlock()
-	if w := s.owners.m[k]; w != nil {
-		return w.epoch, nil
+// add adds fresh or puts it in the place of the entry that there is, and returns
+// its number.
+func (o *owners) add(fresh listed, now int64, dead func(*listed) bool) (uint64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.entries.sweep(sweepSteps, func(l *listed) bool { return l.expires <= now }, o.remove)
+	if i, ok := o.index.m[fresh.place]; ok {
+		if old := o.entries.at(int(i)); fresh.number == 0 && old.expires > now {
+			fresh.number = old.number
+		}
+		o.remove(int(i))
+	} else if o.entries.len >= o.max && !o.entries.sweep(reclaimSteps, dead, o.remove) {
+		// One look, not a search: what has expired is a quarter at most, and an
+		// index that is full of live sessions must not cost each login a search.
+		return 0, errFull
 	}
-	return "", nil
+	if fresh.number == 0 {
+		fresh.number = o.last + 1 // greater than in all lists, so that none needs to be remembered
+	}
+	o.last = max(o.last, fresh.number)
+
+	list := o.lists.m[fresh.owner]
+	fresh.pos = len(list)
+	o.lists.set(fresh.owner, append(list, uint32(o.entries.len)))
+	o.index.set(fresh.place, uint32(o.entries.len))
+	o.entries.push(fresh)
+	return fresh.number, nil
 }
 
-// NewEpoch implements [stores.OwnerIndex].
-func (s *Store) NewEpoch(_ context.Context, k stores.OwnerKey) error {
-	s.owners.mu.Lock()
-	defer s.owners.mu.Unlock()
-	w := s.owners.get(k)
-	w.epoch, w.epochUntil = rand.Text(), time.Now().Add(stores.MinEpochAge)
-	return nil
+// remove takes the entry at i out of the index and of its owner's list.
+func (o *owners) remove(i int) {
+	l := o.entries.at(i)
+	list := o.lists.m[l.owner]
+	last := list[len(list)-1]
+	list[l.pos] = last
+	o.entries.at(int(last)).pos = l.pos
+	if list = list[:len(list)-1]; len(list) > 0 {
+		o.lists.set(l.owner, list)
+	} else {
+		o.lists.delete(l.owner)
+	}
+	o.index.delete(l.place)
+	if moved := o.entries.drop(i); moved != nil {
+		o.index.m[moved.place] = uint32(i)
+		o.lists.m[moved.owner][moved.pos] = uint32(i)
+	}
 }

@@ -2,7 +2,7 @@ package memstore_test
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,28 +17,32 @@ import (
 	"github.com/bulla-go/bulla/stores/storetest"
 )
 
-// The suite tests Touch only where there is one.
-var _ stores.Toucher = (*memstore.Store)(nil)
+// The suite tests what a store is besides a Server only where it is that.
+var (
+	_ stores.Toucher    = (*memstore.Store)(nil)
+	_ stores.OwnerIndex = (*memstore.Store)(nil)
+)
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Config{
-		New:      func(t *testing.T) stores.Store { return newStore(t) },
+		New:      func(t *testing.T) stores.Server { return newStore(t) },
+		Small:    func(t *testing.T) stores.Server { return newStore(t, memstore.WithMaxSessions(1000)) },
 		Synctest: true,
 	})
 }
 
-// Where the store is full of expired records, every rule holds as in an empty
+// Where the store is full of what has expired, every rule holds as in an empty
 // one.
 func TestStoreFullOfExpired(t *testing.T) {
 	storetest.Run(t, storetest.Config{
-		New: func(t *testing.T) stores.Store {
-			const limit = 400
+		New: func(t *testing.T) stores.Server {
+			const limit = 800
 			store := newStore(t, memstore.WithMaxSessions(limit))
-			const life = 50 * time.Millisecond
 			for range limit {
-				save(t, store, newToken(), life)
+				save(t, store, newKey(), time.Minute)
 			}
-			time.Sleep(life)
+			addEntries(t, store, limit+limit/8, time.Minute)
+			time.Sleep(time.Minute)
 			require.Equal(t, limit, store.Len())
 			return store
 		},
@@ -52,139 +56,45 @@ func newStore(t testing.TB, opts ...memstore.Option) *memstore.Store {
 	return store
 }
 
-func newToken() stores.Token { return stores.Token{ID: stores.NewID()} }
+func newKey() stores.Key {
+	var hash [24]byte
+	rand.Read(hash[:])
+	return stores.NewKey(hash)
+}
+
+func newKeys(n int) []stores.Key {
+	keys := make([]stores.Key, n)
+	for i := range keys {
+		keys[i] = newKey()
+	}
+	return keys
+}
 
 func record(life time.Duration) stores.Record {
 	return stores.Record{Data: []byte("data"), Expires: time.Now().Add(life)}
 }
 
-func save(t testing.TB, store *memstore.Store, tok stores.Token, life time.Duration) stores.Revision {
-	_, rev, err := store.Save(context.Background(), tok, record(life))
+func save(t testing.TB, store *memstore.Store, key stores.Key, life time.Duration) stores.Revision {
+	rev, err := store.Save(context.Background(), key, record(life))
 	require.NoError(t, err)
 	return rev
 }
 
-func TestDescribe(t *testing.T) {
-	require.Equal(t, stores.Info{Name: "memory", Sealing: stores.SealOptional, NoIO: true}, stores.Describe(newStore(t)))
-}
-
-func TestInvalidLimit(t *testing.T) {
-	for _, n := range []int{0, -1, 1 << 40} {
-		_, err := memstore.New(memstore.WithMaxSessions(n))
-		require.ErrorContains(t, err, fmt.Sprintf("WithMaxSessions(%d)", n))
+// sweep writes until the sweep has been round n records.
+func sweep(t testing.TB, store *memstore.Store, n int) {
+	const shards = 64
+	for i := range shards {
+		var hash [24]byte
+		hash[0] = byte(i) // names the shard
+		for range n / shards {
+			require.NoError(t, store.Put(context.Background(), stores.NewKey(hash), record(time.Microsecond)))
+		}
 	}
 }
 
-func TestMaxRecord(t *testing.T) {
-	_, err := memstore.New(memstore.WithMaxRecord(0))
-	require.ErrorContains(t, err, "WithMaxRecord(0)")
-
-	for limit, store := range map[int]*memstore.Store{
-		1 << 20: newStore(t),
-		1000:    newStore(t, memstore.WithMaxRecord(1000)),
-	} {
-		tok, rec := newToken(), record(time.Hour)
-		rec.Data = make([]byte, limit+1)
-		_, _, err := store.Save(t.Context(), tok, rec)
-		require.ErrorIs(t, err, stores.ErrTooLarge)
-		require.ErrorContains(t, err, "WithMaxRecord")
-		require.Zero(t, store.Len())
-
-		rec.Data = rec.Data[:limit]
-		_, rec.Revision, err = store.Save(t.Context(), tok, rec)
-		require.NoError(t, err)
-		rec.Data = make([]byte, limit+1)
-		_, _, err = store.Save(t.Context(), tok, rec)
-		require.ErrorIs(t, err, stores.ErrTooLarge, "a change")
-		kept, err := store.Load(t.Context(), tok)
-		require.NoError(t, err)
-		require.Len(t, kept.Data, limit)
-	}
-}
-
-// The client holds only the ID, whatever it sent.
-func TestSaveDropsPayload(t *testing.T) {
-	tok := newToken()
-	tok.Payload = "AAAA"
-	got, _, err := newStore(t).Save(t.Context(), tok, record(time.Hour))
-	require.NoError(t, err)
-	require.True(t, got.ID.Equal(tok.ID))
-	require.Empty(t, got.Payload)
-}
-
-func TestLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const limit = 400
-		store := newStore(t, memstore.WithMaxSessions(limit))
-		var live []stores.Token
-		for i := range limit {
-			tok := newToken()
-			save(t, store, tok, time.Hour+time.Duration(i)*time.Second)
-			live = append(live, tok)
-		}
-		refused := func() {
-			t.Helper()
-			_, _, err := store.Save(t.Context(), newToken(), record(time.Hour))
-			require.ErrorIs(t, err, memstore.ErrFull)
-			require.ErrorIs(t, err, stores.ErrUnavailable)
-			require.ErrorContains(t, err, "WithMaxSessions")
-			require.Equal(t, limit, store.Len())
-		}
-		refused()
-
-		// No live session was dropped for the refused one, and all can be
-		// written, touched and deleted.
-		for _, tok := range live {
-			rec, err := store.Load(t.Context(), tok)
-			require.NoError(t, err)
-			rec.Data = []byte("changed")
-			_, rev, err := store.Save(t.Context(), tok, rec)
-			require.NoError(t, err)
-			_, err = store.Touch(t.Context(), tok, rev, rec.Expires)
-			require.NoError(t, err)
-		}
-		_, _, err := store.Save(t.Context(), live[0], record(time.Hour))
-		require.ErrorIs(t, err, stores.ErrExists)
-
-		// A deleted session gives its place to one new one.
-		require.NoError(t, store.Delete(t.Context(), live[0], ""))
-		save(t, store, newToken(), 24*time.Hour)
-		refused()
-
-		// So does an expired one, in whatever shard it lies.
-		time.Sleep(time.Hour + time.Second + time.Millisecond) // the session 1 ends, 2 lives
-		save(t, store, newToken(), 24*time.Hour)
-		refused()
-		_, err = store.Load(t.Context(), live[2])
-		require.NoError(t, err)
-
-		// And all together.
-		time.Sleep(limit * time.Second)
-		for range limit - 2 {
-			save(t, store, newToken(), 24*time.Hour)
-		}
-		refused()
-	})
-}
-
-// Touched sessions outlive the time that their shard remembers.
-func TestLimitAfterTouch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newStore(t, memstore.WithMaxSessions(1))
-		tok := newToken()
-		rev := save(t, store, tok, time.Minute)
-		_, err := store.Touch(t.Context(), tok, rev, time.Now().Add(time.Hour))
-		require.NoError(t, err)
-
-		time.Sleep(30 * time.Minute)
-		_, _, err = store.Save(t.Context(), newToken(), record(time.Hour))
-		require.ErrorIs(t, err, memstore.ErrFull)
-		_, err = store.Load(t.Context(), tok)
-		require.NoError(t, err)
-
-		time.Sleep(31 * time.Minute)
-		save(t, store, newToken(), time.Hour)
-	})
+func TestPlace(t *testing.T) {
+	store := newStore(t)
+	require.Equal(t, stores.Place{Name: "memory", Server: store, InProcess: true}, store.Place())
 }
 
 // Whatever the load, the store settles at 4/3 of the sessions that are alive.
@@ -194,7 +104,7 @@ func TestSweepKeepsPace(t *testing.T) {
 		store := newStore(t)
 		most := 0
 		for i := range 10 * alive {
-			save(t, store, newToken(), alive*time.Second)
+			save(t, store, newKey(), alive*time.Second)
 			time.Sleep(time.Second)
 			if i > 3*alive {
 				most = max(most, store.Len())
@@ -210,15 +120,15 @@ func TestSweepKeepsPace(t *testing.T) {
 func TestSweepIsNotNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t)
-		var live []stores.Token
+		var live []stores.Key
 		for i := range 5000 {
-			tok := newToken()
+			key := newKey()
 			life := time.Minute
 			if i%5 == 0 {
 				life = time.Hour
-				live = append(live, tok)
+				live = append(live, key)
 			}
-			_, _, err := store.Save(t.Context(), tok, stores.Record{Data: []byte(tok.String()), Expires: time.Now().Add(life)})
+			_, err := store.Save(t.Context(), key, stores.Record{Data: []byte(key.Name()), Expires: time.Now().Add(life)})
 			require.NoError(t, err)
 		}
 		time.Sleep(2 * time.Minute)
@@ -229,9 +139,9 @@ func TestSweepIsNotNoticed(t *testing.T) {
 			readers.Go(func() {
 				for last := false; !last; {
 					last = done.Load()
-					for _, tok := range live {
-						rec, err := store.Load(t.Context(), tok)
-						if err != nil || string(rec.Data) != tok.String() {
+					for _, key := range live {
+						rec, err := store.Load(t.Context(), key, stores.Fresh)
+						if err != nil || string(rec.Data) != key.Name() {
 							t.Errorf("a live session was lost: %q, %v", rec.Data, err)
 							return
 						}
@@ -240,7 +150,7 @@ func TestSweepIsNotNoticed(t *testing.T) {
 			})
 		}
 		for range 2000 {
-			save(t, store, newToken(), time.Hour)
+			save(t, store, newKey(), time.Hour)
 		}
 		done.Store(true)
 		readers.Wait()
@@ -250,38 +160,48 @@ func TestSweepIsNotNoticed(t *testing.T) {
 	})
 }
 
-// Memory goes back to the runtime when the sessions have ended.
+// Memory goes back to the runtime when the sessions have ended: most of it with
+// the stub, the rest when that has expired.
 func TestMemoryGoesBack(t *testing.T) {
-	toks := make([]stores.Token, 120_000)
-	for i := range toks {
-		toks[i] = newToken()
-	}
-	before := heap()
-	store := newStore(t, memstore.WithMaxRecord(32<<20))
-	for _, tok := range toks {
-		save(t, store, tok, time.Hour)
-	}
-	full := heap() - before
-	for _, tok := range toks {
-		require.NoError(t, store.Delete(t.Context(), tok, ""))
-	}
-	require.Zero(t, store.Len())
-	empty := heap() - before
-	t.Logf("%d KiB with 120,000 sessions, %d KiB without", full>>10, empty>>10)
-	runtime.KeepAlive(toks)
-	runtime.KeepAlive(store)
-	require.Less(t, empty, full/6) // a page and a small index stay in each shard
+	synctest.Test(t, func(t *testing.T) {
+		keys := newKeys(120_000)
+		before := heap()
+		store := newStore(t, memstore.WithMaxRecordSize(64<<20))
+		for _, key := range keys {
+			save(t, store, key, time.Hour)
+		}
+		full := heap() - before
+		time.Sleep(time.Hour)
+		sweep(t, store, len(keys))
+		time.Sleep(time.Minute)
+		sweep(t, store, len(keys)/10)
+		require.Less(t, store.Len(), 1000)
+		empty := heap() - before
+		t.Logf("%d KiB with 120,000 sessions, %d KiB without", full>>10, empty>>10)
+		runtime.KeepAlive(keys)
+		require.Less(t, empty, full/6) // a page and a small index stay in each shard
 
-	// The page that stays does not hold on to data.
-	tok := newToken()
-	rec := record(time.Hour)
-	rec.Data = make([]byte, 32<<20)
-	_, _, err := store.Save(t.Context(), tok, rec)
-	require.NoError(t, err)
-	require.NoError(t, store.Delete(t.Context(), tok, ""))
-	rec.Data = nil
-	require.Less(t, heap()-before, int64(16<<20))
-	runtime.KeepAlive(store)
+		// A stub does not hold on to the data that it was written over.
+		key := newKey()
+		rec := record(time.Hour)
+		rec.Data = make([]byte, 32<<20)
+		_, err := store.Save(t.Context(), key, rec)
+		require.NoError(t, err)
+		require.NoError(t, store.Put(t.Context(), key, record(time.Minute)))
+		rec.Data = nil
+		require.Less(t, heap()-before, int64(16<<20))
+
+		// Nor does the page that stays.
+		key, rec = newKey(), record(time.Minute)
+		rec.Data = make([]byte, 32<<20)
+		_, err = store.Save(t.Context(), key, rec)
+		require.NoError(t, err)
+		rec.Data = nil
+		time.Sleep(time.Minute)
+		sweep(t, store, 10*1024)
+		require.Less(t, heap()-before, int64(16<<20))
+		runtime.KeepAlive(store)
+	})
 }
 
 func heap() int64 {
@@ -289,4 +209,48 @@ func heap() int64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
+}
+
+// Every write gives a revision of its own, that of a Put too.
+func TestRevisions(t *testing.T) {
+	store, key := newStore(t), newKey()
+	seen := make(map[stores.Revision]bool)
+	rev := save(t, store, key, time.Hour)
+	for i := range 100 {
+		require.False(t, seen[rev])
+		seen[rev] = true
+		if i%2 == 0 {
+			require.NoError(t, store.Put(t.Context(), key, record(time.Hour)))
+			rec, err := store.Load(t.Context(), key, stores.MayBeStale)
+			require.NoError(t, err)
+			rev = rec.Revision
+			continue
+		}
+		rec := record(time.Hour)
+		rec.Revision = rev
+		var err error
+		rev, err = store.Save(t.Context(), key, rec)
+		require.NoError(t, err)
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	store, key := newStore(t), newKey()
+	rec := record(time.Hour)
+	rec.Revision = save(t, store, key, time.Hour)
+	for what, c := range map[string]struct {
+		want float64
+		do   func() error
+	}{
+		"Load": {1, func() error { _, err := store.Load(t.Context(), key, stores.MayBeStale); return err }},
+		"Save": {1, func() (err error) { rec.Revision, err = store.Save(t.Context(), key, rec); return err }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			require.Equal(t, c.want, testing.AllocsPerRun(100, func() {
+				if err := c.do(); err != nil {
+					t.Error(err)
+				}
+			}))
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/bulla-go/bulla/internal/redistest"
+	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
@@ -20,13 +21,13 @@ func Benchmark(b *testing.B) {
 	ctx := context.Background()
 	store := newStore(b, client)
 	data := string(make([]byte, 1000))
-	tok := newToken()
-	rev := save(b, store, tok, data, "")
+	key := newKey()
+	rev := save(b, store, key, data, "")
 
 	b.Run("plain GET", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := client.Get(ctx, keyOf(tok)).Err(); err != nil {
+			if err := client.Get(ctx, keyOf(key)).Err(); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -34,7 +35,7 @@ func Benchmark(b *testing.B) {
 	b.Run("Load", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := store.Load(ctx, tok); err != nil {
+			if _, err := store.Load(ctx, key, stores.Fresh); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -42,7 +43,7 @@ func Benchmark(b *testing.B) {
 	b.Run("Save", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			rev = save(b, store, tok, data, rev)
+			rev = save(b, store, key, data, rev)
 		}
 	})
 	b.Run("Touch", func(b *testing.B) {
@@ -50,7 +51,7 @@ func Benchmark(b *testing.B) {
 		until := time.Now().Add(2 * time.Hour)
 		for b.Loop() {
 			until = until.Add(time.Second)
-			if _, err := store.Touch(ctx, tok, rev, until); err != nil {
+			if _, err := store.Touch(ctx, key, rev, until); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -61,7 +62,7 @@ func Benchmark(b *testing.B) {
 			b.SetParallelism(16)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := store.Load(ctx, tok); err != nil {
+					if _, err := store.Load(ctx, key, stores.Fresh); err != nil {
 						b.Error(err)
 						return
 					}

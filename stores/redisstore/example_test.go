@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"context"
 	"log"
 	"time"
 
@@ -10,12 +9,12 @@ import (
 	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
-// One client fits all: a single server, Sentinel, or a Cluster. (This example is
-// compiled but not run, since it needs a server.)
+// One client fits all: a single server, Sentinel, or a Cluster. (The examples are
+// compiled but not run, since they need a server.)
 func Example() {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
-		ContextTimeoutEnabled: true,                            // calls then need no goroutine of their own
 		Addrs:                 []string{"redis.internal:6379"}, // several addresses: a Cluster
+		ContextTimeoutEnabled: true,                            // a Cluster needs it
 		// MasterName: "sessions",             // and the addresses of Sentinels
 	})
 	defer client.Close() // the store does not
@@ -31,14 +30,10 @@ func Example() {
 }
 
 // Under load go-redis can send the calls of many requests together. The store
-// keeps its time limit there, although the pipeline knows none. (Compiled but
-// not run.)
+// keeps its time limit there, although the pipeline knows none.
 func ExampleNew_autoPipeline() {
 	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379"})
 	defer client.Close()
-	if err := client.Ping(context.Background()).Err(); err != nil {
-		log.Fatal(err)
-	}
 	piped, err := client.AsyncAutoPipeline()
 	if err != nil {
 		log.Fatal(err)

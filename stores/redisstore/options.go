@@ -20,8 +20,6 @@ const (
 // Option changes what [New] makes.
 type Option func(*options) error
 
-// options, and not the Store, are what an Option changes, so that none can be
-// applied to a store that is running.
 type options struct {
 	prefix  *string
 	keyFunc func(stores.Key) string
@@ -48,7 +46,7 @@ func WithKeyFunc(f func(stores.Key) string) Option {
 		if f == nil {
 			return errors.New("redisstore: WithKeyFunc(nil): give a function")
 		}
-		if f(stores.Key{}) == f(stores.Key{1}) {
+		if f(stores.Key{}) == f(stores.NewKey([24]byte{1})) {
 			return errors.New("redisstore: WithKeyFunc: two sessions get the same name; it must contain the key")
 		}
 		o.keyFunc = f
@@ -80,5 +78,5 @@ func (o *options) name() (func(stores.Key) string, error) {
 	if o.prefix != nil {
 		prefix = *o.prefix
 	}
-	return func(key stores.Key) string { return prefix + key.String() }, nil
+	return func(key stores.Key) string { return prefix + key.Name() }, nil
 }

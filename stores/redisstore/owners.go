@@ -2,11 +2,10 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,273 +13,149 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-var _ stores.OwnerIndex = (*Store)(nil)
+// An owner's list is a hash. A field is the 24 bytes of a session's key, its
+// value
+//
+//	8 bytes    the entry's Number
+//	8 bytes    its Expires: Unix milliseconds
+//	8 bytes    when it was written: Unix microseconds by the server's clock
+//	8 bytes    when it may be dropped: likewise
+//	the rest   its Data
+//
+// all numbers big endian, and the field "n" has the greatest Number that was
+// given, in 8 bytes. The scripts have these sizes too.
+const (
+	fieldSize     = 24
+	entryHeadSize = 32
+	lastField     = "n"
 
-// ownerBatch is how many of an owner's sessions one round trip is for: few
-// enough that it is over within a small part of the time limit.
-const ownerBatch = 500
+	maxNumber = 1 << 53 // see addEntryScript
+)
 
-// ownerNames returns the names of the keys of an owner: as if the owner's hash
-// were a session's, so that prefix, function and hash tag hold for them too.
-func (s *Store) ownerNames(owner stores.OwnerKey) (list, epoch string) {
-	name := s.name(stores.Key(owner))
-	return name + ":owner", name + ":epoch"
-}
+// list returns the name of the Redis key of an owner's list. Prefix, function and
+// hash tag hold for it too.
+func (s *Store) list(owner stores.Key) string { return s.name(owner) + ":owner" }
 
-// addEntryScript takes the session's key, the deadline in Unix milliseconds, the
-// data, and after how many microseconds an entry may be an orphan. Of the others
-// it looks at eight, wherever they are, removes those whose deadline is past, and
-// of a long list returns those that are old enough to be orphans. The key lives
-// until the latest deadline.
-var addEntryScript = newScript(clockAndParts + `
-local added, old = now, redis.call('HGET', KEYS[1], ARGV[1])
-if old then
-	local _, was = parts(old)
-	added = was
-end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', added) .. ' ' .. ARGV[3])
-if redis.call('PEXPIRETIME', KEYS[1]) < tonumber(ARGV[2]) then
-	redis.call('PEXPIREAT', KEYS[1], ARGV[2])
-end
-local some, orphans = redis.call('HRANDFIELD', KEYS[1], 8, 'WITHVALUES'), {}
-local long = redis.call('HLEN', KEYS[1]) > 16
-for i = 1, #some, 2 do
-	local deadline, added = parts(some[i + 1])
-	if deadline * 1000 <= now then
-		redis.call('HDEL', KEYS[1], some[i])
-	elseif long and now - added > tonumber(ARGV[4]) then
-		orphans[#orphans + 1] = some[i]
-	end
-end
-return orphans
-`)
-
-// entriesScript takes after how many microseconds an entry may be an orphan. It
-// returns the entries, each with whether it is so old, and removes those whose
-// deadline is past. It is a script also because a Cluster client sends it to the
-// primary: a replica may not have an entry that was just written.
-var entriesScript = newScript(clockAndParts + `
-local all = redis.call('HGETALL', KEYS[1])
-local list = {}
-for i = 1, #all, 2 do
-	local deadline, added = parts(all[i + 1])
-	if deadline * 1000 <= now then
-		redis.call('HDEL', KEYS[1], all[i])
-	else
-		list[#list + 1] = all[i]
-		list[#list + 1] = all[i + 1]
-		list[#list + 1] = now - added > tonumber(ARGV[1]) and 'old' or ''
-	end
-end
-return list
-`)
-
-// clockAndParts begins the scripts of the list. Times are in microseconds, and an
-// entry's deadline in milliseconds. What is not an entry never ends, so that the
-// reader sees it and says so.
-const clockAndParts = `
+// addEntryScript takes the field, the number or 0 to ask for one, the expiry, for
+// how many milliseconds the entry lives, and the data; it answers the number.
+//
+// A number that it gives is no less than the microseconds since 1970, so that
+// numbers don't begin again after a list has vanished, and greater than the last
+// one, in case the server's clock went back. They stay below 2^53, which is all
+// that Lua's numbers can tell apart.
+//
+// Of the other entries it looks at eight, wherever they are, and drops those that
+// are past: so of an owner who keeps logging in no more than about an eighth can
+// be. The list lives as long as its last entry.
+var addEntryScript = newScript(`
+local key, field, number, life = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local function parts(entry)
-	local deadline, added = string.match(entry, '^(-?%d+) (%d+) ')
-	return tonumber(deadline) or math.huge, tonumber(added) or now
+local last, old = redis.call('HGET', key, 'n'), redis.call('HGET', key, field)
+last = last and struct.unpack('>I8', last) or 0
+if number == 0 then
+	number = old and struct.unpack('>I8', old) or math.max(last + 1, now)
 end
-`
-
-// expiresScript answers when a record ends, in Unix milliseconds, less than zero
-// where the key is not a session's, and -2 where there is none. Beside many
-// records one that is none is no reason to fail.
-const expiresScript = `
-local mark = redis.pcall('GETRANGE', KEYS[1], 0, 15)
-if type(mark) ~= 'string' then
-	return -1
-elseif mark == string.rep('\0', 16) then
-	return -2
+local some = redis.call('HRANDFIELD', key, 8, 'WITHVALUES')
+for i = 1, #some, 2 do
+	if #some[i] == 24 and struct.unpack('>I8', some[i + 1], 25) <= now then
+		redis.call('HDEL', key, some[i])
+	end
 end
-return redis.call('PEXPIRETIME', KEYS[1])
-`
-
-// noRecord is expiresScript's answer where there is no record.
-const noRecord = -2
-
-// epochScript reads from the primary.
-var epochScript = newScript(`return redis.call('GET', KEYS[1])`)
-
-// newEpochScript takes random text and for how many milliseconds the epoch is
-// kept. It counts too, so that a repetition after a lost reply does not bring
-// back an epoch that another has ended meanwhile.
-var newEpochScript = newScript(`
-local count = string.match(redis.call('GET', KEYS[1]) or '', '^%d+') or '0'
-redis.call('SET', KEYS[1], string.format('%d', count + 1) .. '.' .. ARGV[1], 'PX', ARGV[2])
-return 'ok'
+redis.call('HSET', key,
+	field, struct.pack('>I8I8I8I8', number, ARGV[3], now, now + life * 1000) .. ARGV[5],
+	'n', struct.pack('>I8', math.max(last, number)))
+redis.call('PEXPIRE', key, math.max(redis.call('PTTL', key), life))
+return number
 `)
 
-// AddEntry implements [stores.OwnerIndex]. It is one round trip. Of a list of more
-// than 16 entries it looks whether some old ones still have their records, which
-// takes up to two more.
-func (s *Store) AddEntry(ctx context.Context, owner stores.OwnerKey, e stores.Entry) error {
-	name, _ := s.ownerNames(owner)
-	key, deadline, data := string(e.Key[:]), e.Deadline.UnixMilli(), string(e.Data)
-	old, err := call(ctx, s, func(ctx context.Context) ([]string, error) {
-		return addEntryScript.Run(ctx, s.client, []string{name}, key, deadline, data, stores.OrphanAge.Microseconds()).StringSlice()
-	})
-	if err != nil || len(old) == 0 {
-		return err
+// entriesText answers the fields and values, and at last the server's time in
+// microseconds. It is a script because no replica or cache answers one: a
+// replica may not have an entry that was just written.
+const entriesText = `
+local list, time = redis.call('HGETALL', KEYS[1]), redis.call('TIME')
+list[#list + 1] = string.format('%.0f', time[1] * 1000000 + time[2])
+return list
+`
+
+// AddEntry implements [stores.OwnerIndex]. It is one round trip.
+func (s *Store) AddEntry(ctx context.Context, owner stores.Key, e stores.Entry) (uint64, error) {
+	millis, life, err := lifespan(e.Expires)
+	if err != nil {
+		return 0, err
+	}
+	if e.Number >= maxNumber {
+		return 0, fmt.Errorf("%w: the entry's Number is none that this index gave", stores.ErrInvalidRecord)
+	}
+	field := e.Key.Hash()
+	w := addEntryScript.on(s.list(owner), field[:], e.Number, millis, life, string(e.Data))
+	cmd, err := s.write(ctx, w)
+	if err != nil {
+		return 0, err
+	}
+	return cmd.Uint64()
+}
+
+// Entries implements [stores.OwnerIndex]. It is one round trip.
+func (s *Store) Entries(ctx context.Context, owner stores.Key) ([]stores.Entry, error) {
+	name := s.list(owner)
+	cmd := redis.NewCmd(ctx, "eval", entriesText, 1, name)
+	cmd.SetFirstKeyPos(3) // where a Cluster finds the key
+	if err := s.read(ctx, cmd); err != nil {
+		return nil, err
+	}
+	reply, err := cmd.StringSlice()
+	if err != nil || len(reply)%2 == 0 {
+		return nil, errForeign(name)
+	}
+	at, err := strconv.ParseInt(reply[len(reply)-1], 10, 64)
+	if err != nil {
+		return nil, errForeign(name)
 	}
 	var list []stores.Entry
-	for _, field := range old {
-		var e stores.Entry
-		if copy(e.Key[:], field); len(field) == len(e.Key) {
+	for pair := range slices.Chunk(reply[:len(reply)-1], 2) {
+		if pair[0] == lastField {
+			continue
+		}
+		e, ok := parseEntry(pair[0], pair[1], at)
+		if !ok {
+			return nil, errForeign(name)
+		}
+		if time.Now().Before(e.Expires) {
 			list = append(list, e)
 		}
 	}
-	// The entry is there. What fails now is made up for by the next login.
-	if ends, err := s.ends(ctx, list); err == nil {
-		s.removeOrphans(ctx, name, list, ends, func(int) bool { return true })
-	}
-	return nil
+	return list, nil
 }
 
-// Entries implements [stores.OwnerIndex]. It is one round trip for the list, one
-// for every 500 entries in it, and one for every 500 orphans in it.
-func (s *Store) Entries(ctx context.Context, owner stores.OwnerKey) ([]stores.Entry, error) {
-	name, _ := s.ownerNames(owner)
-	reply, err := call(ctx, s, func(ctx context.Context) ([]string, error) {
-		return entriesScript.Run(ctx, s.client, []string{name}, stores.OrphanAge.Microseconds()).StringSlice()
-	})
-	if err != nil {
-		return nil, err
-	}
-	var list []stores.Entry
-	var old []bool
-	for triple := range slices.Chunk(reply, 3) {
-		e, ok := parseEntry(triple)
-		if !ok {
-			return nil, verdict(answerForeign, name)
-		}
-		list, old = append(list, e), append(old, triple[2] != "")
-	}
-	ends, err := s.ends(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	return s.removeOrphans(ctx, name, list, ends, func(i int) bool { return old[i] }), nil
-}
-
-// ends returns what expiresScript says of each entry's record.
-func (s *Store) ends(ctx context.Context, list []stores.Entry) (ends []int64, err error) {
-	for batch := range slices.Chunk(list, ownerBatch) {
-		cmds, err := s.pipeline(ctx, func(ctx context.Context, p redis.Pipeliner) {
-			for _, e := range batch {
-				p.Eval(ctx, expiresScript, []string{s.name(e.Key)})
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, cmd := range cmds {
-			end, err := cmd.(*redis.Cmd).Int64()
-			if err != nil {
-				return nil, unexpected(cmd.(*redis.Cmd).Val())
-			}
-			ends = append(ends, end)
-		}
-	}
-	return ends, nil
-}
-
-// removeOrphans returns the list without its orphans, with the expiry of each
-// record, and removes them, as well as it can: who reads the list next does it
-// again.
-func (s *Store) removeOrphans(ctx context.Context, name string, list []stores.Entry, ends []int64, old func(int) bool) (kept []stores.Entry) {
-	var orphans []string
-	for i, e := range list {
-		switch {
-		case ends[i] > 0:
-			e.Expires = time.UnixMilli(ends[i])
-		case ends[i] == noRecord && old(i):
-			orphans = append(orphans, string(e.Key[:]))
-			continue
-		}
-		kept = append(kept, e)
-	}
-	for batch := range slices.Chunk(orphans, ownerBatch) {
-		call(ctx, s, func(ctx context.Context) (int64, error) {
-			return s.client.HDel(ctx, name, batch...).Result()
-		})
-	}
-	return kept
-}
-
-// parseEntry reads a field of the list and its value: a session's key, and a
-// deadline in Unix milliseconds, when it was added in Unix microseconds, and the
-// data, with spaces between.
-func parseEntry(pair []string) (e stores.Entry, ok bool) {
-	if len(pair) < 2 || len(pair[0]) != len(e.Key) {
+// parseEntry reads a field and its value, at a time of the server's clock.
+func parseEntry(field, value string, at int64) (e stores.Entry, ok bool) {
+	if len(field) != fieldSize || len(value) < entryHeadSize {
 		return e, false
 	}
-	deadline, rest, _ := strings.Cut(pair[1], " ")
-	added, data, ok := strings.Cut(rest, " ")
-	ms, err := strconv.ParseInt(deadline, 10, 64)
-	us, addedErr := strconv.ParseInt(added, 10, 64)
-	copy(e.Key[:], pair[0])
-	e.Data, e.Deadline, e.Added = []byte(data), time.UnixMilli(ms), time.UnixMicro(us)
-	// As AddEntry writes them: the scripts don't read every number that ParseInt does.
-	return e, ok && err == nil && addedErr == nil && us >= 0 &&
-		strconv.FormatInt(ms, 10) == deadline && strconv.FormatInt(us, 10) == added
+	head := []byte(value[:entryHeadSize])
+	number, expires, written := binary.BigEndian.Uint64(head), binary.BigEndian.Uint64(head[8:]), binary.BigEndian.Uint64(head[16:])
+	return stores.Entry{
+		Key:     stores.NewKey([fieldSize]byte([]byte(field))),
+		Number:  number,
+		Expires: time.UnixMilli(int64(expires)),
+		Age:     max(time.Duration(at-int64(written))*time.Microsecond, 0), // the clock may have gone back
+		Data:    []byte(value[entryHeadSize:]),
+	}, number < maxNumber && expires < maxMillis && written < maxNumber
 }
 
-// RemoveOwned implements [stores.OwnerIndex]. It is two round trips for every 500
-// keys: one removes the records, and one the entries. The time limit is for each.
-func (s *Store) RemoveOwned(ctx context.Context, owner stores.OwnerKey, keys ...stores.Key) error {
-	name, _ := s.ownerNames(owner)
-	for batch := range slices.Chunk(slices.Clone(keys), ownerBatch) {
-		var fields []string
+// RemoveEntries implements [stores.OwnerIndex]. It is one round trip for every 500
+// keys. The time limit is for each of them.
+func (s *Store) RemoveEntries(ctx context.Context, owner stores.Key, keys ...stores.Key) error {
+	for batch := range slices.Chunk(keys, batchSize) {
+		args := []any{"hdel", s.list(owner)}
 		for _, key := range batch {
-			fields = append(fields, string(key[:]))
+			field := key.Hash()
+			args = append(args, field[:])
 		}
-		_, err := s.pipeline(ctx, func(ctx context.Context, p redis.Pipeliner) {
-			for _, key := range batch {
-				p.Unlink(ctx, s.name(key)) // one each: in a Cluster they are on different nodes
-			}
-		})
-		if err == nil {
-			_, err = call(ctx, s, func(ctx context.Context) (int64, error) {
-				return s.client.HDel(ctx, name, fields...).Result()
-			})
-		}
-		if err != nil {
+		if _, err := s.write(ctx, write{args: args}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// Epoch implements [stores.OwnerIndex]. It is one round trip.
-func (s *Store) Epoch(ctx context.Context, owner stores.OwnerKey) (string, error) {
-	_, name := s.ownerNames(owner)
-	epoch, err := call(ctx, s, func(ctx context.Context) (string, error) {
-		return epochScript.Run(ctx, s.client, []string{name}).Text()
-	})
-	if errors.Is(err, redis.Nil) {
-		return "", nil
-	}
-	return epoch, err
-}
-
-// NewEpoch implements [stores.OwnerIndex]. It is one round trip.
-func (s *Store) NewEpoch(ctx context.Context, owner stores.OwnerKey) error {
-	_, name := s.ownerNames(owner)
-	return s.run(ctx, newEpochScript, name, rand.Text(), stores.MinEpochAge.Milliseconds())
-}
-
-// pipeline sends what fill queues in one round trip for each node. It fails if
-// one of the commands does.
-func (s *Store) pipeline(ctx context.Context, fill func(context.Context, redis.Pipeliner)) ([]redis.Cmder, error) {
-	return call(ctx, s, func(ctx context.Context) ([]redis.Cmder, error) {
-		return s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			fill(ctx, p)
-			return nil
-		})
-	})
 }

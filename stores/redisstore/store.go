@@ -2,11 +2,9 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,41 +12,32 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-// Store is a [stores.Store] in Redis. It is safe for concurrent use. The zero
+// Store is a [stores.Server] in Redis. It is safe for concurrent use. The zero
 // Store is not usable; see [New].
 type Store struct {
-	client  redis.UniversalClient
 	name    func(stores.Key) string
 	timeout time.Duration
-	writer  writer
-	turns   turns // of saves
-
-	refusals refusals
-
-	// How calls are made; see doc.go, Time.
-	direct  bool                 // the client ends its calls with their contexts
-	async   *redis.AutoPipeliner // the client, if its calls can be waited for
-	workers *workers             // for all other calls
+	client  client
 }
 
 var (
-	_ stores.Toucher   = (*Store)(nil)
-	_ stores.Describer = (*Store)(nil)
+	_ stores.Store      = (*Store)(nil)
+	_ stores.Server     = (*Store)(nil)
+	_ stores.Toucher    = (*Store)(nil)
+	_ stores.Batcher    = (*Store)(nil)
+	_ stores.OwnerIndex = (*Store)(nil)
 )
 
 // New returns a store that uses client: a [redis.Client], also one of Sentinel,
-// a [redis.ClusterClient], or a [redis.AutoPipeliner] of either. The caller owns
-// the client and closes it after the store's last call. A [redis.Ring] is refused:
-// it makes an outage look like a logout. New does no I/O; it adds a hook to the
-// client that sees its dials.
+// a [redis.ClusterClient] with ContextTimeoutEnabled, or a [redis.AutoPipeliner]
+// of either. The caller owns the client and closes it after the store's last
+// call. A [redis.Ring] is refused: it makes an outage look like a logout. New
+// does no I/O.
+//
+// Of a [redis.Client] without ContextTimeoutEnabled the store uses a copy that
+// shares the connections and keeps the time limit. The copy has none of the
+// client's hooks: where you have some, for tracing, set the option.
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	// A nil *redis.Client in the interface would panic in the first request.
-	if v := reflect.ValueOf(client); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errors.New("redisstore: the client is nil; make one with redis.NewUniversalClient")
-	}
-	if _, ring := client.(*redis.Ring); ring {
-		return nil, errors.New("redisstore: a redis.Ring looks for the sessions of a failed server on the others, so that an outage looks like a logout; use a redis.ClusterClient")
-	}
 	o := options{timeout: DefaultTimeout}
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
@@ -59,133 +48,132 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: client, name: name, timeout: o.timeout, workers: newWorkers()}
-	rand.Read(s.writer.id[:]) // never fails: crypto/rand aborts the program instead
-	s.refusals.watch(client)
-	switch c := client.(type) {
-	case *redis.Client:
-		s.direct = c.Options().ContextTimeoutEnabled
-	case *redis.AutoPipeliner:
-		if !c.IsBlocking() {
-			s.async = c
-		}
+	c, err := newClient(client, o.timeout)
+	if err != nil {
+		return nil, err
 	}
-	return s, nil
+	return &Store{name: name, timeout: o.timeout, client: c}, nil
 }
 
-// Describe implements [stores.Describer].
-func (s *Store) Describe() stores.Info { return stores.Info{Name: "redis"} }
+// Place implements [stores.Store].
+func (s *Store) Place() stores.Place { return stores.Place{Name: "redis", Server: s} }
 
-// Load implements [stores.Store].
-func (s *Store) Load(ctx context.Context, tok stores.Token) (stores.Record, error) {
-	name := s.name(tok.ID.Key())
-	cmd, err := s.eval(ctx, loadScript, name)
-	if errors.Is(err, redis.Nil) {
-		return stores.Record{}, stores.ErrNotFound
-	}
-	if err != nil {
+// Load implements [stores.Server]. It is one round trip. The primary answers,
+// whatever fresh says.
+func (s *Store) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (stores.Record, error) {
+	name := s.name(key)
+	cmd := s.get(ctx, name)
+	if err := s.read(ctx, cmd); err != nil {
 		return stores.Record{}, err
 	}
-	reply, err := cmd.Slice()
-	if err != nil || len(reply) != 2 {
-		return stores.Record{}, unexpected(cmd.Val())
-	}
-	value, isString := reply[0].(string)
-	ends, isInt := reply[1].(int64)
-	switch {
-	case !isString || !isInt:
-		return stores.Record{}, unexpected(reply)
-	case strings.HasPrefix(value, zeroMark):
-		return stores.Record{}, stores.ErrNotFound
-	case len(value) < headSize:
-		return stores.Record{}, verdict(answerForeign, name)
-	case ends < 0:
-		return stores.Record{}, verdict(answerForever, name)
-	}
-	return stores.Record{
-		Data:     []byte(value[headSize:]),
-		Revision: stores.Revision(value[:markSize]),
-		Expires:  time.UnixMilli(ends),
-	}, nil
+	return parseReply(cmd, name)
 }
 
-// Save implements [stores.Store].
-func (s *Store) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
-	if err := stores.CheckExpires(rec); err != nil {
-		return stores.Token{}, "", err
+// get asks for a value. A replica or a cache in the client may answer a GET, but
+// not a script, which has no other use here. Its text is shorter than its hash.
+func (s *Store) get(ctx context.Context, name string) *redis.StringCmd {
+	if s.client.plainGet {
+		return redis.NewStringCmd(ctx, "get", name)
 	}
-	name, mark := s.name(tok.ID.Key()), s.writer.mark()
-	// A copy, because the client may send it again after this call has ended.
-	data := string(rec.Data)
-	err := s.run(ctx, saveScript, name, string(rec.Revision), mark, data, rec.Expires.UnixMilli())
-	if err != nil && !(errors.Is(err, errPast) && !time.Now().Before(rec.Expires)) {
-		return stores.Token{}, "", err
-	}
-	tok.Payload = "" // the client holds only the ID
-	return tok, stores.Revision(mark), nil
+	cmd := redis.NewStringCmd(ctx, "eval", "return redis.call('GET',KEYS[1])", 1, name)
+	cmd.SetFirstKeyPos(3) // where a Cluster finds the key
+	return cmd
 }
 
-// Touch implements [stores.Toucher]. The revision stays the same.
-func (s *Store) Touch(ctx context.Context, tok stores.Token, rev stores.Revision, expires time.Time) (stores.Revision, error) {
-	if err := s.run(ctx, touchScript, s.name(tok.ID.Key()), string(rev), expires.UnixMilli()); err != nil {
+// read runs a command that changes nothing. If it succeeds there is a reply, or
+// none.
+func (s *Store) read(ctx context.Context, cmd redis.Cmder) error {
+	c, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.end()
+	if err := s.client.do(c.ctx, cmd); err != nil && err != redis.Nil {
+		return c.failed(err)
+	}
+	return nil
+}
+
+// Save implements [stores.Server]. It is one round trip.
+func (s *Store) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
+	w, rev, err := s.save(key, rec)
+	if err != nil {
+		return "", err
+	}
+	if _, err := s.write(ctx, w); err != nil {
 		return "", err
 	}
 	return rev, nil
 }
 
-// Delete implements [stores.Store].
-func (s *Store) Delete(ctx context.Context, tok stores.Token, rev stores.Revision) error {
-	name := s.name(tok.ID.Key())
-	if rev != "" {
-		// No attempt of this call begins later than s.timeout from now.
-		remember := max(2*s.timeout.Milliseconds(), 1)
-		return s.run(ctx, deleteScript, name, string(rev), s.writer.mark(), remember)
+// save returns the command of a Save, and the revision that it writes.
+func (s *Store) save(key stores.Key, rec stores.Record) (write, stores.Revision, error) {
+	value, life, err := newValue(rec)
+	if err != nil {
+		return write{}, "", err
 	}
-	_, err := call(ctx, s, func(ctx context.Context) (int64, error) {
-		return s.client.Del(ctx, name).Result()
-	})
-	return err
+	rev := stores.Revision(value[:markSize])
+	if rec.Revision == "" {
+		return write{args: []any{"set", s.name(key), value, "px", life, "nx"}}, rev, nil
+	}
+	return replaceScript.on(s.name(key), string(rec.Revision), value, life, time.Now().UnixMilli()), rev, nil
 }
 
-// run runs a script that writes.
-func (s *Store) run(ctx context.Context, script *redis.Script, name string, args ...any) error {
-	cmd, err := s.eval(ctx, script, name, args...)
+// Put implements [stores.Server]. It is one round trip.
+func (s *Store) Put(ctx context.Context, key stores.Key, rec stores.Record) error {
+	value, life, err := newValue(rec)
 	if err != nil {
 		return err
 	}
-	answer, err := cmd.Text()
+	_, err = s.write(ctx, putScript.on(s.name(key), value, life))
+	return err
+}
+
+// Touch implements [stores.Toucher]. It is one round trip, and the revision stays
+// the same.
+func (s *Store) Touch(ctx context.Context, key stores.Key, rev stores.Revision, expires time.Time) (stores.Revision, error) {
+	millis, life, err := lifespan(expires)
 	if err != nil {
-		return unexpected(cmd.Val())
+		return "", err
 	}
-	return verdict(answer, name)
+	until := binary.BigEndian.AppendUint64(nil, millis)
+	w := touchScript.on(s.name(key), string(rev), until, life, time.Now().UnixMilli())
+	if _, err := s.write(ctx, w); err != nil {
+		return "", err
+	}
+	return rev, nil
 }
 
-// errPast: the record had ended, by the server's clock, when it was saved.
-var errPast = errors.New("the clock of the redis server is ahead by more than the session's life; set the clocks")
-
-// verdict returns the error that stands for a script's answer. Redis keys may be
-// shown: they hold a hash.
-func verdict(answer, name string) error {
-	switch answer {
-	case answerOK:
-		return nil
-	case answerGone:
-		return stores.ErrNotFound
-	case answerExists:
-		return stores.ErrExists
-	case answerChanged:
-		return stores.ErrConflict
-	case answerPast:
-		return fmt.Errorf("%w: %w", stores.ErrUnavailable, errPast)
-	case answerForeign:
-		return fmt.Errorf("%w: the value of the redis key %q is not a session; keep other data under other prefixes", stores.ErrUnavailable, name)
-	case answerForever:
-		return fmt.Errorf("%w: the redis key %q has no expiry; something took it away (PERSIST, or a restore without TTL)", stores.ErrUnavailable, name)
+// write makes one write, and returns its command for the reply. No reply is a
+// conflict.
+func (s *Store) write(ctx context.Context, w write) (once, error) {
+	c, err := s.begin(ctx)
+	if err != nil {
+		return once{}, err
 	}
-	return unexpected(answer)
+	defer c.end()
+	cmd := w.command(c.ctx)
+	err = s.client.do(c.ctx, cmd)
+	if noScript(err) {
+		cmd = w.withText(c.ctx)
+		err = s.client.do(c.ctx, cmd)
+	}
+	if err == redis.Nil {
+		return once{}, stores.ErrConflict
+	}
+	if err != nil {
+		return once{}, c.failed(err)
+	}
+	return cmd, nil
 }
 
-// unexpected does not show the reply, which may hold a record.
-func unexpected(reply any) error {
-	return fmt.Errorf("%w: redis gave an unexpected reply of type %T", stores.ErrUnavailable, reply)
+// errForeign does not show the value. Redis keys may be shown: they hold a hash.
+func errForeign(name string) error {
+	return fmt.Errorf("%w: what is under the redis key %q is not of this store; keep other data under other prefixes", stores.ErrUnavailable, name)
+}
+
+// noScript tells that the server was asked for a script that it does not know
+// yet. Nothing was carried out.
+func noScript(err error) bool {
+	return err != nil && !errors.Is(err, redis.Nil) && redis.HasErrorPrefix(err, "NOSCRIPT")
 }

@@ -1,8 +1,18 @@
 //go:build unix
 
-package redisstore
+package redisstore_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,44 +21,211 @@ import (
 
 	"github.com/bulla-go/bulla/internal/redistest"
 	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
-// Calls have goroutines of their own only where the client needs it.
-func TestWhichClientsNeedWorkers(t *testing.T) {
-	server := redistest.Single(t)
-	plain := redis.NewClient(&redis.Options{Addr: server.Addr})
-	contexts := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
-	t.Cleanup(func() { plain.Close(); contexts.Close() })
-	piped, err := contexts.AutoPipeline()
-	require.NoError(t, err)
-	async, err := contexts.AsyncAutoPipeline()
-	require.NoError(t, err)
+// line is how clients of a test reach their servers. It counts the commands that
+// write, and can lose replies: the request has reached the server, then the
+// connection breaks.
+type line struct{ lose, lost, writes atomic.Int64 }
 
-	for name, test := range map[string]struct {
-		client redis.UniversalClient
-		first  bool // when the server does not know the scripts
-		later  bool
-	}{
-		"plain":                 {plain, true, true},
-		"contexts enabled":      {contexts, false, false},
-		"auto-pipelining":       {piped, true, true},
-		"async auto-pipelining": {async, true, false},
-	} {
+func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	return &lineConn{Conn: conn, line: l}, err
+}
+
+type lineConn struct {
+	net.Conn
+	line  *line
+	asked atomic.Bool // by a command of the store's, whose reply has not come
+}
+
+func (c *lineConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil && c.asked.Swap(false) && c.line.lose.Add(-1) >= 0 {
+		c.line.lost.Add(1)
+		c.Conn.Close()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+func (c *lineConn) Write(p []byte) (int, error) {
+	for _, name := range []string{"get", "set", "eval", "evalsha", "hdel"} {
+		n := bytes.Count(p, fmt.Appendf(nil, "\r\n$%d\r\n%s\r\n", len(name), name))
+		if n > 0 {
+			c.asked.Store(true)
+		}
+		if name != "get" {
+			c.line.writes.Add(int64(n))
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// ways are the clients that a store can be given, all on this line, and their
+// servers.
+func (l *line) ways(t *testing.T) map[string]way {
+	single, nodes := redistest.Single(t), redistest.Cluster(t)
+	plain := func() *redis.Client { return newClient(t, &redis.Options{Addr: single.Addr, Dialer: l.dial}) }
+	cluster := func(o redis.ClusterOptions) *redis.ClusterClient {
+		o.Addrs, o.Dialer, o.ContextTimeoutEnabled = nodes.Addrs, l.dial, true
+		c := redis.NewClusterClient(&o)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	pipe := func(p *redis.AutoPipeliner, err error) *redis.AutoPipeliner {
+		require.NoError(t, err)
+		return p
+	}
+	ones := []*redistest.Server{single}
+	return map[string]way{
+		"plain":            {plain(), ones},
+		"contexts enabled": {newClient(t, &redis.Options{Addr: single.Addr, Dialer: l.dial, ContextTimeoutEnabled: true}), ones},
+		"RESP2":            {newClient(t, &redis.Options{Addr: single.Addr, Dialer: l.dial, Protocol: 2}), ones},
+		"no time limits of its own": {
+			newClient(t, &redis.Options{Addr: single.Addr, Dialer: l.dial, ReadTimeout: -2, WriteTimeout: -2}), ones,
+		},
+		"auto-pipelining":                {pipe(plain().AutoPipeline()), ones},
+		"async auto-pipelining":          {pipe(plain().AsyncAutoPipeline()), ones},
+		"full-duplex auto-pipelining":    {pipe(plain().AsyncAutoPipelineWithOptions(&redis.AutoPipelineOptions{FullDuplex: true})), ones},
+		"Cluster":                        {cluster(redis.ClusterOptions{}), nodes.Servers},
+		"Cluster that reads anywhere":    {cluster(redis.ClusterOptions{RouteRandomly: true}), nodes.Servers},
+		"Cluster, auto-pipelining":       {pipe(cluster(redis.ClusterOptions{}).AutoPipeline()), nodes.Servers},
+		"Cluster, async auto-pipelining": {pipe(cluster(redis.ClusterOptions{}).AsyncAutoPipeline()), nodes.Servers},
+	}
+}
+
+type way struct {
+	client  redis.UniversalClient
+	servers []*redistest.Server
+}
+
+// Whatever client there is, a write is sent once, since only the caller can find
+// out what became of it; and what reads may be sent again.
+func TestWritesAreSentOnce(t *testing.T) {
+	var l line
+	for name, way := range l.ways(t) {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, plain.ScriptFlush(t.Context()).Err())
-			for round, want := range []bool{test.first, test.later} {
-				s, err := New(test.client)
-				require.NoError(t, err)
-				tok := stores.Token{ID: stores.NewID()}
-				rec := stores.Record{Data: []byte("data"), Expires: time.Now().Add(time.Hour)}
-				_, rev, err := s.Save(t.Context(), tok, rec)
-				require.NoError(t, err)
-				_, err = s.Load(t.Context(), tok)
-				require.NoError(t, err)
-				_, err = s.Touch(t.Context(), tok, rev, time.Now().Add(2*time.Hour))
-				require.NoError(t, err)
-				require.Equal(t, want, size(s.workers) > 0, "round %d", round)
+			store := newStore(t, way.client)
+			for range 3 { // each of the nodes
+				for range 20 {
+					warmUp(t, store)
+				}
 			}
+			key := newKey()
+			rev := save(t, store, key, "data", "")
+			for what, call := range calls(store, key, rev) {
+				before, lost := l.writes.Load(), l.lost.Load()
+				l.lose.Store(1)
+				err := call(t.Context())
+				l.lose.Store(0)
+				t.Log(what, err)
+				require.Equal(t, lost+1, l.lost.Load(), "%s: no reply was lost", what)
+				switch {
+				case reads(what):
+					require.NoError(t, err, what)
+				case what == "SaveMany":
+					requireOutage(t, err)
+					require.Equal(t, before+2, l.writes.Load(), what)
+				default:
+					requireOutage(t, err)
+					require.Equal(t, before+1, l.writes.Load(), what)
+				}
+			}
+			rec, err := store.Load(t.Context(), key, stores.Fresh)
+			require.NoError(t, err)
+			require.Contains(t, []string{"data", "other"}, string(rec.Data))
 		})
 	}
 }
+
+// No call has a goroutine of its own, also where the server does not answer.
+func TestNoGoroutines(t *testing.T) {
+	var l line
+	for name, way := range l.ways(t) {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t, way.client, redisstore.WithTimeout(500*time.Millisecond))
+			warmUp(t, store)
+			key := newKey()
+			rev := save(t, store, key, "data", "")
+			for _, s := range way.servers {
+				s.Freeze()
+				defer s.Thaw()
+			}
+			var running sync.WaitGroup
+			const each = 5
+			inCalls := 0
+			for range each {
+				for name, call := range calls(store, key, rev) {
+					if strings.HasSuffix(name, "Many") {
+						continue // go-redis has one for each node
+					}
+					inCalls++
+					running.Go(func() { call(context.Background()) })
+				}
+			}
+			time.Sleep(50 * time.Millisecond)
+			stacks := make([]byte, 8<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			ours := 0
+			for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+				if strings.Contains(stack, "redisstore.(*Store)") {
+					ours++
+				}
+			}
+			require.Positive(t, ours)
+			require.LessOrEqual(t, ours, inCalls)
+			require.NotContains(t, string(stacks), "created by github.com/bulla-go/bulla/stores/redisstore.")
+			running.Wait()
+		})
+	}
+}
+
+// Many records at once, some of them beyond one round trip, and on every way.
+func TestBatches(t *testing.T) {
+	var l line
+	for name, way := range l.ways(t) {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t, way.client)
+			for _, s := range way.servers {
+				require.NoError(t, s.Client().ScriptFlush(t.Context()).Err())
+			}
+			const n = 1200
+			keys, recs := make([]stores.Key, n), make([]stores.Record, n)
+			for i := range keys {
+				keys[i], recs[i] = newKey(), record("one", "")
+			}
+			conflicts, err := store.SaveMany(t.Context(), keys, recs)
+			require.NoError(t, err)
+			require.NotContains(t, conflicts, true)
+			got, err := store.LoadMany(t.Context(), keys)
+			require.NoError(t, err)
+			for i := range recs {
+				recs[i] = record("two", got[i].Revision)
+				if i%3 == 0 {
+					recs[i].Revision = "another"
+				}
+			}
+			conflicts, err = store.SaveMany(t.Context(), keys, recs) // no node knows the script
+			require.NoError(t, err)
+			keys = append(keys, newKey())
+			got, err = store.LoadMany(t.Context(), keys)
+			require.NoError(t, err)
+			for i, conflict := range conflicts {
+				require.Equal(t, i%3 == 0, conflict)
+				require.Equal(t, map[bool]string{true: "one", false: "two"}[conflict], string(got[i].Data))
+			}
+			require.Zero(t, got[n])
+		})
+	}
+}
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{}) // go-redis logs each dial that fails
+	os.Exit(m.Run())
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}

@@ -1,15 +1,14 @@
-// Package storetest proves that a [stores.Store] keeps the contract that is
-// written above it. It is for whoever writes a store:
+// Package storetest provides the tests that a [stores.Server] must pass. They are
+// for whoever writes a store:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, storetest.Config{
-//			New: func(t *testing.T) stores.Store {
-//				return mystore.New(...)
-//			},
+//			New: func(t *testing.T) stores.Server { return mystore.New(...) },
 //		})
 //	}
 //
-// Every test names the rule that it proves. One thing no test can see from
-// outside: the second half of rule 7, that a retried save finds its own mark.
-// A store whose client retries must prove that itself, by losing a reply.
+// Every rule that is written above the interfaces of package stores has its
+// tests, named for it. Where the server is a [stores.Toucher], a
+// [stores.Batcher] or a [stores.OwnerIndex], that is tested too; assert in your
+// own test that it is one, since the suite can't know what you meant to write.
 package storetest

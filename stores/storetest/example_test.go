@@ -12,15 +12,18 @@ import (
 func ExampleRun() {
 	// In the store's own test file this is func TestStore(t *testing.T).
 	test := func(t *testing.T) {
+		newStore := func(opts ...memstore.Option) stores.Server {
+			store, err := memstore.New(opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		}
 		storetest.Run(t, storetest.Config{
-			New: func(t *testing.T) stores.Store {
-				store, err := memstore.New()
-				if err != nil {
-					t.Fatal(err)
-				}
-				return store
-			},
-			// Without this the same tests wait in real time, for over a second.
+			New: func(t *testing.T) stores.Server { return newStore() },
+			// One way to make it fail. A store with a server has more.
+			Small: func(t *testing.T) stores.Server { return newStore(memstore.WithMaxSessions(1000)) },
+			// Without this the same tests wait in real time.
 			Synctest: true,
 		})
 	}

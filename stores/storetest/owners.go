@@ -2,471 +2,424 @@ package storetest
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/bulla-go/bulla/stores"
 )
 
-// ownerChecks pass without a word where the store is no OwnerIndex.
+// ownerChecks ask nothing of a store that is no OwnerIndex.
 var ownerChecks = []check{
-	{"rule 8 add", owned(func(o *ownerSubject) {
-		owner, other := newOwner(), newOwner()
-		o.lists(9, "an owner without entries", owner)
-		one, two, third := o.entry("one"), o.entry("\x00\xff two\r\n"), o.entry("")
-		o.add(owner, one, two)
-		o.add(other, third)
-		o.lists(8, "after AddEntry", owner, one, two)
-		o.lists(8, "another owner after AddEntry", other, third)
+	{"index rule 1 add", indexing(func(o *owners) {
+		owner, other := newKey(), newKey()
+		o.lists("an owner without entries", owner)
+		one, two, third := newEntry("one"), newEntry("\x00\xff two\r\n"), newEntry("")
+		o.add(owner, &one)
+		o.add(owner, &two)
+		o.add(other, &third)
+		o.lists("after AddEntry", owner, one, two)
+		o.lists("another owner after AddEntry", other, third)
+		for _, e := range []stores.Entry{one, two, third} {
+			o.missing("index rule 1", "the record of a session that was only listed", e.Key)
+		}
 	})},
-	{"rule 8 replace", owned(func(o *ownerSubject) {
-		owner, e, beside := newOwner(), o.entry("one"), o.entry("beside")
-		o.add(owner, e, beside)
+	{"index rule 1 replace", indexing(func(o *owners) {
+		owner, e, beside := newKey(), newEntry("one"), newEntry("beside")
+		number := o.add(owner, &e)
+		o.add(owner, &beside)
 		for i, data := range []string{"two", "", "a longer three"} {
-			e.Data = []byte(data)
-			e.Deadline = time.Now().Add(time.Duration(3-i) * longLife).Truncate(time.Millisecond)
-			o.add(owner, e)
-			o.lists(8, "after AddEntry of the same Key", owner, e, beside)
-		}
-	})},
-	{"rule 8 one key under two owners", owned(func(o *ownerSubject) {
-		owner, other := newOwner(), newOwner()
-		e, f := o.entry("one"), o.entry("two")
-		f.Key = e.Key
-		o.add(owner, e)
-		o.add(other, f)
-		o.lists(8, "after AddEntry of the same Key under another owner", owner, e)
-		o.lists(8, "the other owner", other, f)
-	})},
-	{"rule 8 order", owned(func(o *ownerSubject) {
-		owner, list := newOwner(), []stores.Entry{o.entry("one"), o.entry("two"), o.entry("three")}
-		o.add(owner, list...)
-		before := o.added(owner)
-		for i := range list[1:] {
-			if !before[list[i].Key].Before(before[list[i+1].Key]) {
-				o.Errorf("rule 8: entry %d was Added at %v and entry %d, which came later, at %v", i+1, before[list[i].Key], i+2, before[list[i+1].Key])
+			e.Data, e.Number = []byte(data), 0
+			e.Expires = time.Now().Add(time.Duration(3-i) * longLife)
+			if got := o.add(owner, &e); got != number {
+				o.Errorf("index rule 1: AddEntry of the same Key returned the Number %d, want that of the entry that it replaces, %d", got, number)
 			}
-		}
-		list[0].Data = []byte("replaced")
-		o.add(owner, list[0])
-		o.lists(8, "after the first entry was replaced", owner, list...)
-		for key, added := range o.added(owner) {
-			if !added.Equal(before[key]) {
-				o.Errorf("rule 8: after the first entry was replaced an entry's Added is %v, want %v", added, before[key])
-			}
+			o.lists("after AddEntry of the same Key", owner, e, beside)
 		}
 	})},
-	{"rule 8 slices are the caller's", owned(func(o *ownerSubject) {
-		owner, e := newOwner(), o.entry("the caller's data")
-		given := e
-		given.Data = bytes.Clone(e.Data)
-		o.add(owner, given)
-		if !bytes.Equal(given.Data, e.Data) {
-			o.Errorf("rule 8: AddEntry changed its argument")
-		}
-		scribble(given.Data)
-		o.lists(8, "after the caller changed the slice that it had added", owner, e)
-		list, err := o.index.Entries(o.ctx, owner)
-		if err != nil || len(list) != 1 {
-			o.Fatalf("rule 9: Entries: %d entries, error %q", len(list), text(err))
-		}
-		scribble(list[0].Data)
-		o.lists(9, "after the caller changed the slice that it had listed", owner, e)
-	})},
-	{"rule 9 past deadlines", owned(func(o *ownerSubject) {
-		owner := newOwner()
-		short, stays, longer, shorter := o.entry("short"), o.entry("stays"), o.entry("longer"), o.entry("shorter")
-		longer.Deadline = time.Now().Add(o.cfg.ShortLife)
-		o.add(owner, longer, shorter, stays)
-		longer.Deadline = time.Now().Add(longLife).Truncate(time.Millisecond)
-		short.Deadline = time.Now().Add(o.cfg.ShortLife)
-		shorter.Deadline = short.Deadline
-		o.add(owner, longer, short, shorter)
-		o.cfg.Advance(o.cfg.ShortLife * 3 / 2)
-		o.lists(9, "after two Deadlines", owner, stays, longer)
-		o.add(owner, short) // with its deadline past
-		o.lists(9, "after AddEntry with a Deadline that is past", owner, stays, longer)
-	})},
-	{"rule 9 records' expiry", owned(func(o *ownerSubject) {
-		owner, tok, short := newOwner(), o.token(), o.token()
-		e, ends := o.entryOf(tok, "one"), o.entryOf(short, "two")
-		o.add(owner, e, ends)
-		o.lists(9, "before the records are created", owner, e, ends)
-
-		rec := o.record("data", "")
-		_, rev := o.saveRecord(tok, rec)
-		e.Expires = rec.Expires
-		o.lists(9, "after one record is created", owner, e, ends)
-		rec.Expires, rec.Revision = time.Now().Add(2*longLife), rev
-		_, rev = o.saveRecord(tok, rec)
-		e.Expires = rec.Expires
-		o.expire(short)
-		o.lists(9, "after one record was saved again and the other has expired", owner, e, ends)
-
-		if err := o.store.Delete(o.ctx, tok, rev); err != nil {
-			o.Fatalf("rule 4: Delete: %v", err)
-		}
-		e.Expires = time.Time{}
-		o.lists(9, "after Delete of a Revision", owner, e, ends)
-		other := newOwner()
-		tok = o.token()
-		e = o.live(other, tok)
-		if err := o.store.Delete(o.ctx, tok, ""); err != nil {
-			o.Fatalf("rule 4: Delete: %v", err)
-		}
-		e.Expires = time.Time{}
-		o.lists(9, "after Delete", other, e)
-	})},
-	{"rule 9 orphans", owned(func(o *ownerSubject) {
-		if !o.cfg.Synctest {
-			return // nobody waits for an hour
-		}
-		owner, tok, ends := newOwner(), o.token(), o.token()
-		orphan, e, f := o.entry("orphan"), o.entryOf(tok, "live"), o.entryOf(ends, "has ended")
-		for _, e := range []*stores.Entry{&orphan, &e, &f} {
-			e.Deadline = e.Deadline.Add(4 * stores.OrphanAge)
-		}
-		o.add(owner, orphan, e, f)
-		rec := o.record("data", "")
-		rec.Expires = time.Now().Add(3 * stores.OrphanAge).Truncate(time.Millisecond)
-		o.saveRecord(tok, rec)
-		e.Expires = rec.Expires
-		o.expire(ends)
-		young := o.entry("young")
-		young.Deadline = orphan.Deadline
-		o.cfg.Advance(stores.OrphanAge / 2)
-		o.add(owner, young)
-		o.lists(9, "before an entry without a record is too old", owner, orphan, e, f, young)
-		o.cfg.Advance(stores.OrphanAge/2 + time.Second)
-		o.lists(9, "after two entries without records are too old", owner, e, young)
-	})},
-	{"rule 10 remove", owned(func(o *ownerSubject) {
-		owner, other := newOwner(), newOwner()
-		gone, stays, theirs := o.token(), o.token(), o.token()
-		e, f, g := o.live(owner, gone), o.live(owner, stays), o.live(other, theirs)
-		shared := e
-		shared.Expires = time.Time{}
-		o.add(other, e)
+	{"index rule 1 repeated", indexing(func(o *owners) {
+		owner, first, last := newKey(), newEntry("first"), newEntry("last")
+		o.add(owner, &first)
+		o.add(owner, &last)
 		for range 2 {
-			o.remove(owner, gone.ID.Key())
-			o.missing(10, "after RemoveOwned", gone)
-			o.lists(10, "after RemoveOwned", owner, f)
-			o.lists(10, "another owner after RemoveOwned", other, g, shared)
+			again := first
+			again.Number = 0
+			o.add(owner, &again)
+			o.lists("after a repeated AddEntry", owner, first, last)
+			again = first
+			o.add(owner, &again)
+			o.lists("after a repeated AddEntry with its Number", owner, first, last)
 		}
-		o.remove(owner)
-		o.lists(10, "after RemoveOwned of no keys", owner, f)
-		for _, tok := range []stores.Token{stays, theirs} {
-			if _, err := o.store.Load(o.ctx, tok); err != nil {
-				o.Errorf("rule 10: Load of a record whose key was not given to RemoveOwned: %v", err)
+	})},
+	{"index rule 1 numbers", indexing(func(o *owners) {
+		owner := newKey()
+		var list []stores.Entry
+		var last uint64
+		next := func(what string) {
+			o.Helper()
+			e := newEntry(what)
+			if o.add(owner, &e) <= last {
+				o.Errorf("index rule 1: %s AddEntry returned the Number %d, want one greater than %d", what, e.Number, last)
+			}
+			last = max(last, e.Number)
+			list = append(list, e)
+		}
+		next("at first")
+		next("for a second entry")
+		next("for a third entry")
+		o.remove(owner, list[2].Key)
+		list = list[:2]
+		next("after the greatest was removed")
+
+		// A session that changed its key keeps its place.
+		moved := newEntry("moved")
+		moved.Number = list[0].Number
+		o.add(owner, &moved)
+		list = append(list, moved)
+		o.lists("after AddEntry with a Number that another entry has", owner, list...)
+		next("after AddEntry with an earlier Number")
+		given := newEntry("given")
+		given.Number = last + 3
+		o.add(owner, &given)
+		last = given.Number
+		list = append(list, given)
+		next("after AddEntry with a greater Number")
+		renumbered := list[1]
+		renumbered.Number = list[0].Number
+		o.add(owner, &renumbered)
+		list[1] = renumbered
+		o.lists("after AddEntry of the same Key with another Number", owner, list...)
+
+		for _, e := range list {
+			o.remove(owner, e.Key)
+		}
+		list = nil
+		next("after all entries were removed")
+		o.lists("after all", owner, list...)
+	})},
+	{"index rule 1 numbers outlive the entries", indexing(func(o *owners) {
+		owner := newKey()
+		var last uint64
+		o.expire("index rule 1: AddEntry of an entry that lives briefly", func(expires time.Time) error {
+			e := newEntry("brief")
+			e.Expires = expires
+			number, err := o.index.AddEntry(o.ctx, owner, e)
+			last = max(last, number)
+			return err
+		})
+		o.lists("after the last Expires", owner)
+		e := newEntry("next")
+		if o.add(owner, &e) <= last {
+			o.Errorf("index rule 1: after the last Expires AddEntry returned the Number %d, want one greater than %d", e.Number, last)
+		}
+	})},
+	{"index rule 1 one key under two owners", indexing(func(o *owners) {
+		owner, other := newKey(), newKey()
+		e, f := newEntry("one"), newEntry("two")
+		f.Key = e.Key
+		o.add(owner, &e)
+		o.add(other, &f)
+		o.lists("after AddEntry of the same Key under another owner", owner, e)
+		o.lists("the other owner", other, f)
+		o.remove(other, e.Key)
+		o.lists("after RemoveEntries under another owner", owner, e)
+	})},
+	{"index rule 2 expiry", indexing(func(o *owners) {
+		owner := newKey()
+		stays, longer := newEntry("stays"), newEntry("longer")
+		o.add(owner, &stays)
+		var brief, shorter stores.Entry
+		o.expire("index rule 1: AddEntry of an entry that lives briefly", func(expires time.Time) error {
+			brief, shorter = newEntry("brief"), newEntry("shorter")
+			o.add(owner, &shorter)
+			for _, e := range []*stores.Entry{&brief, &shorter, &longer} {
+				e.Expires = expires
+				var err error
+				if e.Number, err = o.index.AddEntry(o.ctx, owner, *e); err != nil {
+					return err
+				}
+			}
+			longer.Expires = time.Now().Add(longLife)
+			o.add(owner, &longer)
+			return nil
+		})
+		o.lists("after two Expires", owner, stays, longer)
+		if _, err := o.index.AddEntry(o.ctx, owner, brief); err != nil {
+			o.fails("rule 4", "AddEntry with an Expires that is past", err, stores.ErrInvalidRecord)
+		}
+		o.lists("after AddEntry with an Expires that is past", owner, stays, longer)
+	})},
+	{"index rule 2 age", indexing(func(o *owners) {
+		const slack = 20 * time.Millisecond
+		owner, old, young := newKey(), newEntry("old"), newEntry("young")
+		start := time.Now()
+		o.add(owner, &old)
+		added := time.Now()
+		time.Sleep(200 * time.Millisecond)
+		middle := time.Now()
+		o.add(owner, &young)
+		addedYoung := time.Now()
+		time.Sleep(100 * time.Millisecond)
+		listing := time.Now()
+		list := o.entries(owner)
+		end := time.Now()
+		for key, bounds := range map[stores.Key][2]time.Duration{
+			old.Key:   {listing.Sub(added) - slack, end.Sub(start) + slack},
+			young.Key: {listing.Sub(addedYoung) - slack, end.Sub(middle) + slack},
+		} {
+			if age := list[key].Age; age < bounds[0] || age > bounds[1] {
+				o.Errorf("index rule 2: an entry has the Age %v, want %v to %v", age, bounds[0], bounds[1])
 			}
 		}
-		o.remove(owner, stays.ID.Key())
-		o.missing(10, "after RemoveOwned of the last", stays)
-		o.lists(10, "after RemoveOwned of the last", owner)
 	})},
-	{"rule 10 entries without records", owned(func(o *ownerSubject) {
-		owner, e, f := newOwner(), o.entry("one"), o.entry("two")
-		o.add(owner, e, f)
-		o.remove(owner, e.Key, o.entry("nowhere").Key)
-		o.lists(10, "after RemoveOwned of an entry without a record, and of a key without an entry", owner, f)
-		o.remove(newOwner(), f.Key)
-		o.lists(10, "after RemoveOwned under another owner", owner, f)
-		o.add(owner, e)
-		o.lists(8, "after AddEntry of a Key that was removed", owner, e, f)
+	{"index rule 3 remove", indexing(func(o *owners) {
+		owner, e, f := newKey(), newEntry("one"), newEntry("two")
+		o.add(owner, &e)
+		o.add(owner, &f)
+		rev := o.save(e.Key, "", "a session")
+		for range 2 {
+			o.remove(owner, e.Key)
+			o.lists("after RemoveEntries", owner, f)
+		}
+		o.holds("index rule 3", "the record after RemoveEntries of its entry", e.Key, "a session", rev)
+		o.remove(owner)
+		o.lists("after RemoveEntries of no keys", owner, f)
+		o.remove(owner, newKey(), newKey())
+		o.remove(newKey(), f.Key)
+		o.lists("after RemoveEntries of keys without entries", owner, f)
+		e.Number = 0
+		o.add(owner, &e)
+		o.lists("after AddEntry of a Key that was removed", owner, e, f)
+		o.remove(owner, e.Key, newKey(), f.Key, e.Key)
+		o.lists("after RemoveEntries of all", owner)
 	})},
-	{"rule 10 many", owned(func(o *ownerSubject) {
-		const n, writers = 600, 4 // more than stores do in one call
-		owner, stays := newOwner(), o.token()
-		f := o.live(owner, stays)
-		list := make([]stores.Entry, n)
+	{"index rule 3 many", indexing(func(o *owners) {
+		const writers = 4
+		owner, stays := newKey(), newEntry("stays")
+		o.add(owner, &stays)
+		list := make([]stores.Entry, many)
 		goTogether(writers, func(w int) {
-			for i := w; i < n; i += writers {
-				list[i] = o.entry(fmt.Sprint("entry ", i))
-				if err := o.index.AddEntry(o.ctx, owner, list[i]); err != nil {
-					o.Errorf("rule 8: AddEntry: %v", err)
+			for i := w; i < many; i += writers {
+				list[i] = newEntry(fmt.Sprint("entry ", i))
+				var err error
+				if list[i].Number, err = o.index.AddEntry(o.ctx, owner, list[i]); err != nil {
+					o.Errorf("index rule 1: AddEntry: %v", err)
 					return
 				}
 			}
 		})
-		// Records at the edges of the calls.
-		var toks []stores.Token
-		for _, i := range []int{0, n / 2, n - 1} {
-			tok := o.token()
-			o.remove(owner, list[i].Key)
-			list[i] = o.live(owner, tok)
-			toks = append(toks, tok)
-		}
-		o.lists(9, "many entries", owner, append(slices.Clone(list), f)...)
+		o.lists("many entries", owner, append([]stores.Entry{stays}, list...)...)
 		var keys []stores.Key
 		for _, e := range list {
 			keys = append(keys, e.Key)
 		}
 		o.remove(owner, keys...)
-		o.lists(10, "after RemoveOwned of many", owner, f)
-		for _, tok := range toks {
-			o.missing(10, "after RemoveOwned of many", tok)
-		}
+		o.lists("after RemoveEntries of many", owner, stays)
 	})},
-	{"rule 11 epoch", owned(func(o *ownerSubject) {
-		owner, other := newOwner(), newOwner()
-		seen := map[string]bool{}
-		if got := o.epoch(owner); got != "" {
-			o.Errorf("rule 11: the first epoch is %q, want none", got)
-		}
-		e := o.entry("one")
-		o.add(owner, e)
-		if got := o.epoch(owner); got != "" {
-			o.Errorf("rule 11: after AddEntry the epoch is %q, want none", got)
-		}
-		for range 4 {
-			for _, k := range []stores.OwnerKey{owner, other} {
-				before := o.epoch(other)
-				o.newEpoch(k)
-				got := o.epoch(k)
-				if got == "" || seen[got] {
-					o.Errorf("rule 11: after NewEpoch the epoch is %q, which it was before", got)
-				}
-				if again := o.epoch(k); again != got {
-					o.Errorf("rule 11: the epoch is %q and then %q, without NewEpoch", got, again)
-				}
-				if k == owner && o.epoch(other) != before {
-					o.Errorf("rule 11: NewEpoch changed the epoch of another owner")
-				}
-				seen[got] = true
-			}
-		}
-		o.lists(11, "after NewEpoch", owner, e)
-		last := o.epoch(owner)
+	{"index and the owner's record", indexing(func(o *owners) {
+		// Both are filed under the owner's key.
+		owner, e := newKey(), newEntry("one")
+		o.add(owner, &e)
+		o.missing("index", "the owner's record after AddEntry", owner)
+		rev := o.save(owner, "", "epoch 1")
+		o.lists("after Save of the owner's record", owner, e)
+		f := newEntry("two")
+		o.add(owner, &f)
+		o.holds("index", "the owner's record after AddEntry", owner, "epoch 1", rev)
+		rev = o.save(owner, rev, "epoch 2")
 		o.remove(owner, e.Key)
-		if got := o.epoch(owner); got != last {
-			o.Errorf("rule 11: RemoveOwned of the last entry changed the epoch from %q to %q", last, got)
-		}
-		o.add(owner, e)
-		o.lists(8, "after NewEpoch and AddEntry", owner, e)
-	})},
-	{"rule 11 epoch outlives the entries", owned(func(o *ownerSubject) {
-		owner, e := newOwner(), o.entry("one")
-		e.Deadline = time.Now().Add(o.cfg.ShortLife)
-		o.newEpoch(owner)
-		o.add(owner, e)
-		epoch := o.epoch(owner)
-		o.cfg.Advance(o.cfg.ShortLife * 3 / 2)
-		o.lists(9, "after the last Deadline", owner)
-		o.add(newOwner(), o.entry("other"), o.entry("other"))
-		if got := o.epoch(owner); got != epoch {
-			o.Errorf("rule 11: after the last entry's Deadline the epoch is %q, want %q", got, epoch)
-		}
-	})},
-	{"rule 11 many epochs at once", owned(func(o *ownerSubject) {
-		owner := newOwner()
-		var mu sync.Mutex
-		var seen []string
-		goTogether(8, func(int) {
-			before, err := o.index.Epoch(o.ctx, owner)
-			newErr := o.index.NewEpoch(o.ctx, owner)
-			after, afterErr := o.index.Epoch(o.ctx, owner)
-			if err := errors.Join(err, newErr, afterErr); err != nil {
-				o.Errorf("rule 11: beside others: %v", err)
-			}
-			if after == "" || after == before {
-				o.Errorf("rule 11: beside others the epoch is %q before NewEpoch and %q after", before, after)
-			}
-			mu.Lock()
-			seen = append(seen, after)
-			mu.Unlock()
+		o.holds("index", "the owner's record after RemoveEntries", owner, "epoch 2", rev)
+		o.remove(owner, f.Key)
+		o.holds("index", "the owner's record after RemoveEntries of all", owner, "epoch 2", rev)
+		o.lists("after RemoveEntries of all", owner)
+		o.add(owner, &e)
+		o.expire("rule 3: Put of a record that lives briefly", func(expires time.Time) error {
+			return o.server.Put(o.ctx, owner, stores.Record{Data: []byte("epoch 3"), Expires: expires})
 		})
-		if last := o.epoch(owner); !slices.Contains(seen, last) {
-			o.Errorf("rule 11: the epoch is %q, which nobody saw after their NewEpoch", last)
+		o.missing("index", "the owner's record after its Expires", owner)
+		o.lists("after the Expires of the owner's record", owner, e)
+
+		rev = o.save(owner, "", "epoch 4")
+		o.remove(owner, e.Key)
+		o.expire("index rule 1: AddEntry of an entry that lives briefly", func(expires time.Time) error {
+			e := newEntry("brief")
+			e.Expires = expires
+			_, err := o.index.AddEntry(o.ctx, owner, e)
+			return err
+		})
+		o.lists("after the last Expires", owner)
+		o.holds("index", "the owner's record after the Expires of the last entry", owner, "epoch 4", rev)
+	})},
+	{"index rule 4 slices are the caller's", indexing(func(o *owners) {
+		owner, e := newKey(), newEntry("the caller's data")
+		given := e
+		given.Data = bytes.Clone(e.Data)
+		e.Number = o.add(owner, &given)
+		if !bytes.Equal(given.Data, e.Data) {
+			o.Errorf("index rule 4: AddEntry changed its argument")
+		}
+		scribble(given.Data)
+		o.lists("after the caller changed the slice that it had added", owner, e)
+		scribble(o.entries(owner)[e.Key].Data)
+		o.lists("after the caller changed the slice that it had listed", owner, e)
+		keys := []stores.Key{newKey(), e.Key, newKey()}
+		o.remove(owner, keys...)
+		if keys[1] != e.Key {
+			o.Errorf("index rule 4: RemoveEntries changed its argument")
 		}
 	})},
-	{"rule 8 concurrent use", owned(func(o *ownerSubject) {
-		owner := newOwner()
+	{"index rule 4 concurrent use", indexing(func(o *owners) {
+		owner := newKey()
 		var mu sync.Mutex
 		var stay []stores.Entry
+		numbers := make(map[uint64]bool)
 		goTogether(8, func(i int) {
+			var last uint64
 			for range 4 {
-				e, f := o.entry(fmt.Sprint("stays ", i)), o.entry(fmt.Sprint("goes ", i))
-				err := errors.Join(
-					o.index.AddEntry(o.ctx, owner, e),
-					o.index.AddEntry(o.ctx, owner, f),
-					o.index.RemoveOwned(o.ctx, owner, f.Key))
-				list, listErr := o.index.Entries(o.ctx, owner)
-				if err := errors.Join(err, listErr); err != nil {
-					o.Errorf("rule 8: beside others: %v", err)
+				e, f := newEntry(fmt.Sprint("stays ", i)), newEntry(fmt.Sprint("goes ", i))
+				var err, goes error
+				e.Number, err = o.index.AddEntry(o.ctx, owner, e)
+				f.Number, goes = o.index.AddEntry(o.ctx, owner, f)
+				removed := o.index.RemoveEntries(o.ctx, owner, f.Key)
+				list, listed := o.index.Entries(o.ctx, owner)
+				if err := errors.Join(err, goes, removed, listed); err != nil {
+					o.Errorf("index rule 4: beside others: %v", err)
+					return
 				}
-				if !slices.ContainsFunc(list, func(x stores.Entry) bool { return x.Key == e.Key }) {
-					o.Errorf("rule 8: beside others an entry that was added is not listed")
+				found := byKey(list)
+				if _, ok := found[e.Key]; !ok {
+					o.Errorf("index rule 1: beside others an entry that was added is not listed")
 				}
+				if _, ok := found[f.Key]; ok {
+					o.Errorf("index rule 3: beside others an entry that was removed is listed")
+				}
+				if e.Number <= last || f.Number <= e.Number {
+					o.Errorf("index rule 1: beside others AddEntry returned the Numbers %d, %d, %d one after the other", last, e.Number, f.Number)
+				}
+				last = f.Number
 				mu.Lock()
+				for _, n := range []uint64{e.Number, f.Number} {
+					if numbers[n] {
+						o.Errorf("index rule 1: beside others two entries have the Number %d", n)
+					}
+					numbers[n] = true
+				}
 				stay = append(stay, e)
 				mu.Unlock()
 			}
 		})
-		o.lists(8, "after changes at once", owner, stay...)
+		o.lists("after changes at once", owner, stay...)
 	})},
-	{"rule 12 ended context", owned(func(o *ownerSubject) {
-		ctx, cancel := context.WithCancel(o.ctx)
-		cancel()
-		for what, call := range o.ownerCalls(ctx) {
-			if err := call(); err != nil && !errors.Is(err, context.Canceled) {
-				o.Errorf("rule 12: %s with an ended context: got error %q, want none or %q", what, err, context.Canceled)
+	{"index rule 4 one key at once", indexing(func(o *owners) {
+		owner, e := newKey(), newEntry("the same")
+		var numbers [8]uint64
+		goTogether(len(numbers), func(i int) {
+			var err error
+			if numbers[i], err = o.index.AddEntry(o.ctx, owner, e); err != nil {
+				o.Errorf("index rule 4: AddEntry beside others: %v", err)
+			}
+		})
+		e.Number = numbers[0]
+		o.lists("after AddEntry of one Key many times at once", owner, e)
+		for _, n := range numbers {
+			if n != e.Number {
+				o.Errorf("index rule 1: AddEntry of one Key many times at once returned the Numbers %v, want one", numbers)
+				return
 			}
 		}
 	})},
 }
 
-// unreachableOwners tests an index whose server does not answer.
-func unreachableOwners(s *subject) {
-	s.store = s.cfg.NewUnreachable(s.t)
-	owned(func(o *ownerSubject) {
-		for what, call := range o.ownerCalls(o.ctx) {
-			err := call()
-			o.fails(12, what+" while the server does not answer", err, stores.ErrUnavailable)
-			if err != nil && !hasCause(err) {
-				o.Errorf("rule 12: %s while the server does not answer: the error %q does not wrap its cause", what, err)
-			}
-		}
-	})(s)
-}
-
-// ownerSubject is a subject whose store is an OwnerIndex.
-type ownerSubject struct {
+// owners is a subject whose store is an OwnerIndex.
+type owners struct {
 	*subject
 	index stores.OwnerIndex
 }
 
-func owned(f func(*ownerSubject)) func(*subject) {
+func indexing(f func(*owners)) func(*subject) {
 	return func(s *subject) {
-		if index, ok := s.store.(stores.OwnerIndex); ok {
-			f(&ownerSubject{s, index})
+		if index, ok := s.server.(stores.OwnerIndex); ok {
+			f(&owners{s, index})
+		} else {
+			s.Logf("%T is no stores.OwnerIndex", s.server)
 		}
 	}
 }
 
-func newOwner() (k stores.OwnerKey) {
-	rand.Read(k[:])
-	return k
+// newEntry returns an entry of a session that has no record.
+func newEntry(data string) stores.Entry { return entry(newKey(), data) }
+
+func entry(key stores.Key, data string) stores.Entry {
+	return stores.Entry{Key: key, Data: []byte(data), Expires: time.Now().Add(longLife)}
 }
 
-// entry returns an entry of a session that has no record.
-func (o *ownerSubject) entry(data string) stores.Entry { return o.entryOf(o.token(), data) }
+// add adds what must be possible to add, and sets its number.
+func (o *owners) add(owner stores.Key, e *stores.Entry) uint64 {
+	o.Helper()
+	number, err := o.index.AddEntry(o.ctx, owner, *e)
+	if err != nil {
+		o.Fatalf("index rule 1: AddEntry: %v", err)
+	}
+	if number == 0 {
+		o.Fatalf("index rule 1: AddEntry returned no Number")
+	}
+	if e.Number != 0 && number != e.Number {
+		o.Errorf("index rule 1: AddEntry of an entry with the Number %d returned %d", e.Number, number)
+	}
+	e.Number = number
+	return number
+}
 
-func (o *ownerSubject) entryOf(tok stores.Token, data string) stores.Entry {
-	return stores.Entry{
-		Key: tok.ID.Key(), Data: []byte(data),
-		Deadline: time.Now().Add(longLife).Truncate(time.Millisecond),
+func (o *owners) remove(owner stores.Key, keys ...stores.Key) {
+	o.Helper()
+	if err := o.index.RemoveEntries(o.ctx, owner, keys...); err != nil {
+		o.Fatalf("index rule 3: RemoveEntries of %d keys: %v", len(keys), err)
 	}
 }
 
-// live gives owner an entry with a record, in the order of a login.
-func (o *ownerSubject) live(owner stores.OwnerKey, tok stores.Token) stores.Entry {
-	o.Helper()
-	e, rec := o.entryOf(tok, "live"), o.record("data", "")
-	o.add(owner, e)
-	o.saveRecord(tok, rec)
-	e.Expires = rec.Expires
-	return e
-}
-
-func (o *ownerSubject) add(owner stores.OwnerKey, list ...stores.Entry) {
-	o.Helper()
-	for _, e := range list {
-		e.Expires = time.Time{} // which is for Entries to set
-		if err := o.index.AddEntry(o.ctx, owner, e); err != nil {
-			o.Fatalf("rule 8: AddEntry: %v", err)
-		}
-	}
-}
-
-// added returns when owner's entries were added.
-func (o *ownerSubject) added(owner stores.OwnerKey) map[stores.Key]time.Time {
+// entries returns the owner's list by key.
+func (o *owners) entries(owner stores.Key) map[stores.Key]stores.Entry {
 	o.Helper()
 	list, err := o.index.Entries(o.ctx, owner)
 	if err != nil {
-		o.Fatalf("rule 9: Entries: %v", err)
+		o.Fatalf("index rule 2: Entries: %v", err)
 	}
-	times := make(map[stores.Key]time.Time)
+	found := byKey(list)
+	if len(found) != len(list) {
+		o.Errorf("index rule 1: Entries has one Key twice")
+	}
+	return found
+}
+
+func byKey(list []stores.Entry) map[stores.Key]stores.Entry {
+	found := make(map[stores.Key]stores.Entry, len(list))
 	for _, e := range list {
-		times[e.Key] = e.Added
+		found[e.Key] = e
 	}
-	return times
-}
-
-func (o *ownerSubject) remove(owner stores.OwnerKey, keys ...stores.Key) {
-	o.Helper()
-	if err := o.index.RemoveOwned(o.ctx, owner, keys...); err != nil {
-		o.Fatalf("rule 10: RemoveOwned of %d keys: %v", len(keys), err)
-	}
-}
-
-func (o *ownerSubject) epoch(owner stores.OwnerKey) string {
-	o.Helper()
-	epoch, err := o.index.Epoch(o.ctx, owner)
-	if err != nil {
-		o.Fatalf("rule 11: Epoch: %v", err)
-	}
-	return epoch
-}
-
-func (o *ownerSubject) newEpoch(owner stores.OwnerKey) {
-	o.Helper()
-	if err := o.index.NewEpoch(o.ctx, owner); err != nil {
-		o.Fatalf("rule 11: NewEpoch: %v", err)
-	}
+	return found
 }
 
 // lists tests that owner has exactly these entries.
-func (o *ownerSubject) lists(rule int, what string, owner stores.OwnerKey, want ...stores.Entry) {
+func (o *owners) lists(what string, owner stores.Key, want ...stores.Entry) {
 	o.Helper()
-	list, err := o.index.Entries(o.ctx, owner)
-	if err != nil {
-		o.Errorf("rule %d: %s: Entries: %v", rule, what, err)
-		return
-	}
-	found := make(map[stores.Key]stores.Entry)
-	for _, e := range list {
-		if _, twice := found[e.Key]; twice {
-			o.Errorf("rule %d: %s: Entries has one Key twice", rule, what)
-		}
-		found[e.Key] = e
-	}
+	found := o.entries(owner)
 	if len(found) != len(want) {
-		o.Errorf("rule %d: %s: Entries has %d entries, want %d", rule, what, len(found), len(want))
+		o.Errorf("index rule 2: %s: Entries has %d entries, want %d", what, len(found), len(want))
 	}
 	for _, w := range want {
 		e, ok := found[w.Key]
 		switch {
 		case !ok:
-			o.Errorf("rule %d: %s: Entries lacks that with %s", rule, what, abridge(w.Data))
+			o.Errorf("index rule 2: %s: Entries lacks that with %s", what, abridge(w.Data))
 		case !bytes.Equal(e.Data, w.Data):
-			o.Errorf("rule %d: %s: an entry holds %s, want %s", rule, what, abridge(e.Data), abridge(w.Data))
-		case e.Deadline.Sub(w.Deadline).Abs() >= time.Millisecond:
-			o.Errorf("rule %d: %s: an entry has the Deadline %v, want %v to the millisecond", rule, what, e.Deadline, w.Deadline)
-		case e.Expires.IsZero() != w.Expires.IsZero() || e.Expires.Sub(w.Expires).Abs() >= time.Millisecond:
-			o.Errorf("rule %d: %s: an entry has the Expires %v, want %v to the millisecond", rule, what, e.Expires, w.Expires)
+			o.Errorf("index rule 1: %s: an entry holds %s, want %s", what, abridge(e.Data), abridge(w.Data))
+		case e.Number != w.Number:
+			o.Errorf("index rule 1: %s: an entry has the Number %d, want %d", what, e.Number, w.Number)
+		case e.Expires.Sub(w.Expires).Abs() >= time.Millisecond:
+			o.Errorf("index rule 2: %s: an entry has the Expires %v, want %v to the millisecond", what, e.Expires, w.Expires)
+		case e.Age < 0 || e.Age > time.Hour/2: // of an entry that was written just now
+			o.Errorf("index rule 2: %s: an entry has the Age %v", what, e.Age)
 		}
-	}
-}
-
-// ownerCalls returns a call of each of the index's methods.
-func (o *ownerSubject) ownerCalls(ctx context.Context) map[string]func() error {
-	owner := newOwner()
-	return map[string]func() error{
-		"AddEntry": func() error { return o.index.AddEntry(ctx, owner, o.entry("one")) },
-		"Entries": func() error {
-			_, err := o.index.Entries(ctx, owner)
-			return err
-		},
-		"RemoveOwned": func() error { return o.index.RemoveOwned(ctx, owner, o.entry("one").Key) },
-		"Epoch": func() error {
-			_, err := o.index.Epoch(ctx, owner)
-			return err
-		},
-		"NewEpoch": func() error { return o.index.NewEpoch(ctx, owner) },
 	}
 }

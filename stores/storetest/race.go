@@ -1,8 +1,9 @@
 package storetest
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,37 +17,20 @@ const raceRounds = 10
 // raceChecks let several writers meet at one record.
 var raceChecks = []check{
 	{"rule 1 many creates at once", func(s *subject) {
-		tok := s.token()
-		var mu sync.Mutex
-		var won []string
-		goTogether(16, func(i int) {
-			data := fmt.Sprint("goroutine ", i)
-			_, _, err := s.store.Save(s.ctx, tok, s.record(data, ""))
-			if err != nil {
-				s.fails(1, "Save with no Revision beside others", err, stores.ErrExists)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			won = append(won, data)
-		})
-		if len(won) != 1 {
-			s.Fatalf("rule 1: %d of 16 creates of one ID succeeded, want 1", len(won))
-		}
-		if got := string(s.load(tok).Data); got != won[0] {
-			s.Errorf("rule 1: the record holds %q, but the create of %q succeeded", got, won[0])
-		}
+		s.oneCreates(newKey())
+		key, _ := s.expired("expired")
+		s.oneCreates(key)
 	}},
-	{"rule 2 many replaces at once", func(s *subject) {
+	{"rule 1 many replaces at once", func(s *subject) {
 		const writers = 8
-		tok := s.token()
-		_, rev := s.save(tok, "", "zero")
+		key := newKey()
+		rev := s.save(key, "", "zero")
 		for range raceRounds {
 			var revs [writers]stores.Revision
 			goTogether(writers, func(i int) {
-				_, won, err := s.store.Save(s.ctx, tok, s.record(strconv.Itoa(i), rev))
+				won, err := s.server.Save(s.ctx, key, record(strconv.Itoa(i), rev))
 				if err != nil {
-					s.fails(2, "Save beside others with the same Revision", err, stores.ErrConflict)
+					s.fails("rule 1", "Save beside others with the same Revision", err, stores.ErrConflict)
 					return
 				}
 				revs[i] = won
@@ -58,158 +42,129 @@ var raceChecks = []check{
 				}
 			}
 			if winners != 1 {
-				s.Fatalf("rule 2: %d of %d writers replaced one Revision, want 1", winners, writers)
+				s.Fatalf("rule 1: %d of %d writers replaced one Revision, want 1", winners, writers)
 			}
 			rev = revs[winner]
-			s.holds(2, "after many replaces at once", tok, strconv.Itoa(winner), rev)
+			s.holds("rule 1", "after many replaces at once", key, strconv.Itoa(winner), rev)
 		}
 	}},
-	{"rule 2 counter", func(s *subject) {
-		const writers, each = 8, 4
-		tok := s.token()
-		s.save(tok, "", "0")
-		goTogether(writers, func(int) {
-			for done := 0; done < each; {
-				rec, err := s.store.Load(s.ctx, tok)
-				if err != nil {
-					s.Errorf("rule 2: Load beside others: %v", err)
-					return
-				}
-				n, err := strconv.Atoi(string(rec.Data))
-				if err != nil {
-					s.Errorf("rule 6: Load beside others returned %s", abridge(rec.Data))
-					return
-				}
-				_, _, err = s.store.Save(s.ctx, tok, s.record(strconv.Itoa(n+1), rec.Revision))
-				switch {
-				case err == nil:
-					done++
-				case !errors.Is(err, stores.ErrConflict):
-					s.Errorf("rule 2: Save beside others: %v", err)
-					return
-				}
+	{"rule 1 many changes at once", func(s *subject) { s.slots(false) }},
+	{"rule 5 loads and replaces at once", (*subject).wholeLoads},
+	{"rule 3 put and replace at once", func(s *subject) {
+		for round := range raceRounds {
+			key := newKey()
+			rev := s.save(key, "", "one")
+			s.putWins(key, rev, round)
+		}
+	}},
+	{"rule 3 put and create at once", func(s *subject) {
+		for round := range raceRounds {
+			s.putWins(newKey(), "", round)
+		}
+	}},
+	{"rule 3 many puts at once", func(s *subject) {
+		key := newKey()
+		goTogether(8, func(i int) {
+			if err := s.server.Put(s.ctx, key, record(strconv.Itoa(i), "")); err != nil {
+				s.Errorf("rule 3: Put beside others: %v", err)
 			}
 		})
-		if got, want := string(s.load(tok).Data), strconv.Itoa(writers*each); got != want {
-			s.Errorf("rule 2: after %s increments the counter is %s: a change was lost", want, got)
-		}
-	}},
-	{"rule 4 delete and replace at once", func(s *subject) {
-		for round := range raceRounds {
-			tok := s.token()
-			_, rev := s.save(tok, "", "one")
-			var saved stores.Revision
-			var saveErr, deleteErr error
-			goTogether(2, func(i int) {
-				if (i+round)%2 == 0 { // so that either comes first
-					_, saved, saveErr = s.store.Save(s.ctx, tok, s.record("two", rev))
-				} else {
-					deleteErr = s.store.Delete(s.ctx, tok, rev)
-				}
-			})
-			switch {
-			case saveErr == nil && deleteErr == nil:
-				s.Errorf("rule 4: Save and Delete of one Revision both succeeded")
-			case saveErr == nil:
-				s.fails(4, "Delete of a Revision that a Save replaced", deleteErr, stores.ErrConflict)
-				s.holds(4, "after Save came before Delete", tok, "two", saved)
-			default:
-				s.fails(2, "Save of a Revision that Delete removed", saveErr, stores.ErrNotFound)
-				s.missing(2, "after Delete came before Save", tok)
-				if deleteErr != nil {
-					s.Errorf("rule 4: Save and Delete of one Revision both failed: %v; %v", saveErr, deleteErr)
-				}
-			}
+		if data := string(s.load(key).Data); len(data) != 1 || data < "0" || data > "7" {
+			s.Errorf("rule 3: after many puts at once the record holds %q, which nobody put", data)
 		}
 	}},
 }
 
-// touchChecks pass without a word where the store is no Toucher.
-var touchChecks = []check{
-	{"Toucher lengthens", touch(func(s *subject, t stores.Toucher) {
-		tok := s.token()
-		_, rev := s.save(tok, "", "one")
-		for _, life := range []time.Duration{2 * longLife, 3 * longLife} {
-			until := time.Now().Add(life)
-			touched := s.touch(t, tok, rev, until)
-			s.expires("Touch", tok, until)
-			s.holds(6, "after Touch", tok, "one", touched)
-			rev = touched
+// wholeLoads lets readers meet a writer: what a Load returns must be of one write.
+func (s *subject) wholeLoads() {
+	const writes, readers = 20, 4
+	key, start := newKey(), time.Now().Add(longLife)
+	written := func(i int, rev stores.Revision) stores.Record {
+		return stores.Record{
+			Data:     bytes.Repeat([]byte{byte('a' + i)}, 500*(1+i%3)),
+			Expires:  start.Add(time.Duration(i) * time.Minute),
+			Revision: rev,
 		}
-		_, saved := s.save(tok, rev, "two")
-		s.holds(2, "after Save with the Revision that Touch returned", tok, "two", saved)
-	})},
-	{"Toucher never shortens", touch(func(s *subject, t stores.Toucher) {
-		tok := s.token()
-		rec := s.record("one", "")
-		_, rev := s.saveRecord(tok, rec)
-		rev = s.touch(t, tok, rev, time.Now().Add(longLife/2))
-		s.expires("Touch with an earlier time", tok, rec.Expires)
-		s.holds(6, "after Touch with an earlier time", tok, "one", rev)
-	})},
-	{"Toucher of an older revision", touch(func(s *subject, t stores.Toucher) {
-		tok := s.token()
-		_, first := s.save(tok, "", "one")
-		rec := s.record("two", first)
-		_, second := s.saveRecord(tok, rec)
-		_, err := t.Touch(s.ctx, tok, first, time.Now().Add(2*longLife))
-		s.fails(2, "Touch of a Revision that was replaced", err, stores.ErrConflict)
-		s.expires("the conflict", tok, rec.Expires)
-		s.holds(2, "after the conflict", tok, "two", second)
-	})},
-	{"Toucher of a deleted record", touch(func(s *subject, t stores.Toucher) {
-		tok := s.token()
-		_, rev := s.save(tok, "", "one")
-		if err := s.store.Delete(s.ctx, tok, ""); err != nil {
-			s.Fatalf("rule 4: Delete: %v", err)
-		}
-		_, err := t.Touch(s.ctx, tok, rev, time.Now().Add(longLife))
-		s.fails(2, "Touch of a record that is gone", err, stores.ErrNotFound)
-		s.missing(2, "Touch created a record", tok)
-	})},
-	{"Toucher of an expired record", touch(func(s *subject, t stores.Toucher) {
-		tok := s.token()
-		rev := s.expire(tok)
-		_, err := t.Touch(s.ctx, tok, rev, time.Now().Add(longLife))
-		s.fails(2, "Touch of an expired record", err, stores.ErrNotFound)
-		s.missing(2, "Touch brought an expired record back", tok)
-	})},
-	{"Toucher and replace at once", touch(func(s *subject, t stores.Toucher) {
-		for round := range raceRounds {
-			tok := s.token()
-			_, rev := s.save(tok, "", "one")
-			var saved stores.Revision
-			var err error
-			goTogether(2, func(i int) {
-				if (i+round)%2 == 0 { // so that either comes first
-					_, saved, err = s.store.Save(s.ctx, tok, s.record("two", rev))
-				} else {
-					t.Touch(s.ctx, tok, rev, time.Now().Add(2*longLife))
+	}
+	revs := [writes]stores.Revision{s.saveRecord(key, written(0, ""))}
+	var loads [readers][]stores.Record
+	done := make(chan struct{})
+	goTogether(1+readers, func(g int) {
+		if g == readers {
+			defer close(done)
+			for i := 1; i < writes; i++ {
+				rev, err := s.server.Save(s.ctx, key, written(i, revs[i-1]))
+				if err != nil {
+					s.Errorf("rule 1: Save beside Loads: %v", err)
+					return
 				}
-			})
-			if err != nil { // Touch may change the revision
-				s.fails(2, "Save beside Touch", err, stores.ErrConflict)
-				continue
+				revs[i] = rev
+				time.Sleep(time.Millisecond)
 			}
-			s.holds(2, "after Save beside Touch", tok, "two", saved)
+			return
 		}
-	})},
-}
-
-func touch(f func(*subject, stores.Toucher)) func(*subject) {
-	return func(s *subject) {
-		if t, ok := s.store.(stores.Toucher); ok {
-			f(s, t)
+		for {
+			rec, err := s.server.Load(s.ctx, key, stores.Fresh)
+			if err != nil {
+				s.Errorf("rule 2: Load beside Saves: %v", err)
+				return
+			}
+			loads[g] = append(loads[g], rec)
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Duration(g+1) * 300 * time.Microsecond):
+			}
+		}
+	})
+	for _, rec := range slices.Concat(loads[:]...) {
+		if len(rec.Data) == 0 || rec.Data[0] < 'a' || rec.Data[0] >= 'a'+writes {
+			s.Fatalf("rule 5: Load beside Saves returned %s, which nobody wrote", abridge(rec.Data))
+		}
+		i := int(rec.Data[0] - 'a')
+		want := written(i, revs[i])
+		if !bytes.Equal(rec.Data, want.Data) || rec.Revision != want.Revision || rec.Expires.Sub(want.Expires).Abs() >= time.Millisecond {
+			s.Fatalf("rule 5: Load beside Saves returned the data of one write with more, Revision or Expires of another")
 		}
 	}
 }
 
-// touch touches what must be there.
-func (s *subject) touch(t stores.Toucher, tok stores.Token, rev stores.Revision, expires time.Time) stores.Revision {
+// oneCreates tests that of many creates of one key one succeeds.
+func (s *subject) oneCreates(key stores.Key) {
 	s.Helper()
-	got, err := t.Touch(s.ctx, tok, rev, expires)
-	if err != nil {
-		s.Fatalf("Touch of a live record: %v", err)
+	var mu sync.Mutex
+	var won []string
+	goTogether(16, func(i int) {
+		data := fmt.Sprint("goroutine ", i)
+		_, err := s.server.Save(s.ctx, key, record(data, ""))
+		if err != nil {
+			s.fails("rule 1", "Save with no Revision beside others", err, stores.ErrConflict)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		won = append(won, data)
+	})
+	if len(won) != 1 {
+		s.Fatalf("rule 1: %d of 16 creates of one key succeeded, want 1", len(won))
 	}
-	return got
+	if got := string(s.load(key).Data); got != won[0] {
+		s.Errorf("rule 1: the record holds %q, but the create of %q succeeded", got, won[0])
+	}
+}
+
+// putWins lets a Put and a Save at rev meet. Whichever comes first, what was put
+// stays: a Save after it finds another revision.
+func (s *subject) putWins(key stores.Key, rev stores.Revision, round int) {
+	s.Helper()
+	goTogether(2, func(i int) {
+		if (i+round)%2 == 0 { // so that either comes first
+			if _, err := s.server.Save(s.ctx, key, record("two", rev)); err != nil {
+				s.fails("rule 1", "Save beside Put", err, stores.ErrConflict)
+			}
+		} else if err := s.server.Put(s.ctx, key, record("put", "")); err != nil {
+			s.Errorf("rule 3: Put beside Save: %v", err)
+		}
+	})
+	s.holds("rule 3", "after Put beside Save", key, "put", s.load(key).Revision)
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"testing"
@@ -14,6 +15,7 @@ import (
 // recorder in its place, to see the checks fail.
 type reporter interface {
 	Helper()
+	Logf(format string, args ...any)
 	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
@@ -21,128 +23,161 @@ type reporter interface {
 // subject is the store under test, with what the checks do to it.
 type subject struct {
 	reporter
-	t     *testing.T
-	cfg   Config
-	ctx   context.Context
-	store stores.Store
+	t      *testing.T
+	cfg    Config
+	ctx    context.Context
+	server stores.Server
 }
 
 func newSubject(t *testing.T, r reporter, cfg Config) *subject {
-	if cfg.Advance == nil {
-		cfg.Advance = time.Sleep
-	}
-	if cfg.ShortLife == 0 {
-		cfg.ShortLife = 100 * time.Millisecond
-	}
-	return &subject{reporter: r, t: t, cfg: cfg, ctx: t.Context(), store: cfg.New(t)}
+	return &subject{reporter: r, t: t, cfg: cfg, ctx: t.Context(), server: cfg.New(t)}
 }
 
 const longLife = time.Hour
 
-// token returns the token of a new session.
-func (s *subject) token() stores.Token {
-	return bind(stores.NewID(), "session")
+// newKey returns a key that no other check has.
+func newKey() stores.Key {
+	var hash [24]byte
+	rand.Read(hash[:])
+	return stores.NewKey(hash)
 }
 
-// bind returns a token of id for one cookie, bound as the manager binds it.
-func bind(id stores.ID, cookie string) stores.Token {
-	var binding []byte
-	for _, part := range [][]byte{[]byte("storetest"), []byte(cookie), id.AppendSecret(nil)} {
-		binding = append(binding, byte(len(part)))
-		binding = append(binding, part...)
-	}
-	return stores.Token{ID: id, Binding: binding}
+// record returns a record that lives long enough for every check.
+func record(data string, rev stores.Revision) stores.Record {
+	return stores.Record{Data: []byte(data), Expires: time.Now().Add(longLife), Revision: rev}
 }
 
-// record returns a record that lives long enough for every test.
-func (s *subject) record(data string, rev stores.Revision) stores.Record {
-	return stores.Record{
-		Data:     []byte(data),
-		Expires:  time.Now().Add(longLife),
-		Revision: rev,
-		Room:     s.cfg.ClientRoom,
-	}
-}
-
-// save saves data and returns the token to load it with. It ends the test if
-// that fails.
-func (s *subject) save(tok stores.Token, rev stores.Revision, data string) (stores.Token, stores.Revision) {
+// save saves what must be possible to save. It ends the test if that fails.
+func (s *subject) save(key stores.Key, rev stores.Revision, data string) stores.Revision {
 	s.Helper()
-	return s.saveRecord(tok, s.record(data, rev))
+	return s.saveRecord(key, record(data, rev))
 }
 
-func (s *subject) saveRecord(tok stores.Token, rec stores.Record) (stores.Token, stores.Revision) {
+func (s *subject) saveRecord(key stores.Key, rec stores.Record) stores.Revision {
 	s.Helper()
-	got, rev, err := s.store.Save(s.ctx, tok, rec)
+	rev, err := s.server.Save(s.ctx, key, rec)
 	if err != nil {
-		s.Fatalf("Save of %d bytes, Revision %q: %v", len(rec.Data), rec.Revision, err)
+		s.Fatalf("rule 1: Save of %d bytes at Revision %q: %v", len(rec.Data), rec.Revision, err)
 	}
-	if !got.ID.Equal(tok.ID) {
-		s.Fatalf("Save returned a token with another ID than it was given")
+	if rev == "" {
+		s.Fatalf("rule 1: Save returned no Revision")
 	}
-	got.Binding = tok.Binding // the manager sets it before every call
-	return got, rev
+	return rev
+}
+
+// put puts what must be possible to put, and returns its revision.
+func (s *subject) put(key stores.Key, data string) stores.Revision {
+	s.Helper()
+	return s.putRecord(key, record(data, ""))
+}
+
+func (s *subject) putRecord(key stores.Key, rec stores.Record) stores.Revision {
+	s.Helper()
+	if err := s.server.Put(s.ctx, key, rec); err != nil {
+		s.Fatalf("rule 3: Put of %d bytes: %v", len(rec.Data), err)
+	}
+	return s.load(key).Revision
 }
 
 // load loads what must be there.
-func (s *subject) load(tok stores.Token) stores.Record {
+func (s *subject) load(key stores.Key) stores.Record {
 	s.Helper()
-	rec, err := s.store.Load(s.ctx, tok)
+	rec, err := s.server.Load(s.ctx, key, stores.Fresh)
 	if err != nil {
-		s.Fatalf("Load of a record that was saved: %v", err)
+		s.Fatalf("rule 2: Load of a record that was written: %v", err)
 	}
 	return rec
 }
 
-// holds tests that tok has exactly this record.
-func (s *subject) holds(rule int, what string, tok stores.Token, data string, rev stores.Revision) {
-	s.Helper()
-	rec, err := s.store.Load(s.ctx, tok)
-	switch {
-	case err != nil:
-		s.Errorf("rule %d: %s: Load: %v", rule, what, err)
-	case string(rec.Data) != data:
-		s.Errorf("rule %d: %s: the record holds %s, want %s", rule, what, abridge(rec.Data), abridge([]byte(data)))
-	case rec.Revision != rev:
-		s.Errorf("rule %d: %s: the record has the Revision %q, want %q", rule, what, rec.Revision, rev)
+// ways returns how a Load must find what was just written. A store that reads
+// from replicas says so, and is asked itself alone.
+func (s *subject) ways() []stores.Freshness {
+	if store, ok := s.server.(stores.Store); ok && store.Place().StaleReads {
+		return []stores.Freshness{stores.Fresh}
 	}
+	return []stores.Freshness{stores.Fresh, stores.MayBeStale}
 }
 
-// missing tests that tok has no record.
-func (s *subject) missing(rule int, what string, tok stores.Token) {
+// holds tests that the key has exactly this record.
+func (s *subject) holds(rule, what string, key stores.Key, data string, rev stores.Revision) {
 	s.Helper()
-	_, err := s.store.Load(s.ctx, tok)
-	s.fails(rule, what+": Load", err, stores.ErrNotFound)
-}
-
-// sentinels exclude each other, since a caller does something else for each.
-var sentinels = []error{
-	stores.ErrNotFound, stores.ErrExists, stores.ErrConflict, stores.ErrUnavailable,
-	stores.ErrTooLarge, stores.ErrInvalidRecord,
-}
-
-// fails tests that err is want and nothing else.
-func (s *subject) fails(rule int, what string, err, want error) {
-	s.Helper()
-	if !errors.Is(err, want) {
-		s.Errorf("rule %d: %s: got error %q, want %q", rule, what, text(err), want)
-		return
-	}
-	for _, other := range sentinels {
-		if other != want && errors.Is(err, other) {
-			s.Errorf("rule %d: %s: the error %q wraps %q too", rule, what, err, other)
+	for _, fresh := range s.ways() {
+		rec, err := s.server.Load(s.ctx, key, fresh)
+		switch {
+		case err != nil:
+			s.Errorf("%s: %s: Load: %v", rule, what, err)
+		case string(rec.Data) != data:
+			s.Errorf("%s: %s: the record holds %s, want %s", rule, what, abridge(rec.Data), abridge([]byte(data)))
+		case rec.Revision != rev:
+			s.Errorf("%s: %s: the record has the Revision %q, want %q", rule, what, rec.Revision, rev)
 		}
 	}
 }
 
-// expire leaves an expired record under tok.
-func (s *subject) expire(tok stores.Token) stores.Revision {
+// missing tests that the key has no record.
+func (s *subject) missing(rule, what string, key stores.Key) {
 	s.Helper()
-	rec := s.record("expired", "")
-	rec.Expires = time.Now().Add(s.cfg.ShortLife)
-	_, rev := s.saveRecord(tok, rec)
-	s.cfg.Advance(s.cfg.ShortLife * 3 / 2)
-	return rev
+	for _, fresh := range s.ways() {
+		_, err := s.server.Load(s.ctx, key, fresh)
+		s.fails(rule, what+": Load", err, stores.ErrNotFound)
+	}
+}
+
+// conflicts tests that a Save at rev is refused.
+func (s *subject) conflicts(what string, key stores.Key, rev stores.Revision) {
+	s.Helper()
+	got, err := s.server.Save(s.ctx, key, record("conflicting", rev))
+	s.fails("rule 1", "Save "+what, err, stores.ErrConflict)
+	if err != nil && got != "" {
+		s.Errorf("rule 1: Save %s: failed, and returned the Revision %q", what, got)
+	}
+}
+
+// sentinels exclude each other, since a caller does something else for each.
+var sentinels = []error{
+	stores.ErrNotFound, stores.ErrConflict, stores.ErrUnavailable, stores.ErrTooLarge, stores.ErrInvalidRecord,
+}
+
+// fails tests that err is want and nothing else.
+func (s *subject) fails(rule, what string, err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Errorf("%s: %s: got error %q, want %q", rule, what, text(err), want)
+		return
+	}
+	for _, other := range sentinels {
+		if other != want && errors.Is(err, other) {
+			s.Errorf("%s: %s: the error %q wraps %q too", rule, what, err, other)
+		}
+	}
+}
+
+// expire calls write with a time in the near future, and returns when that is
+// past. Where write fails, because it took so long, it is called again with more
+// time.
+func (s *subject) expire(what string, write func(expires time.Time) error) {
+	s.Helper()
+	var err error
+	for _, life := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second} {
+		expires := time.Now().Add(life)
+		if err = write(expires); err == nil {
+			time.Sleep(time.Until(expires) + 50*time.Millisecond)
+			return
+		}
+		time.Sleep(time.Until(expires)) // it may have been carried out
+	}
+	s.Fatalf("%s: %v", what, err)
+}
+
+// expired returns a key whose record is expired, and the record's revision.
+func (s *subject) expired(data string) (key stores.Key, rev stores.Revision) {
+	s.Helper()
+	s.expire("rule 1: Save of a record that lives briefly", func(expires time.Time) (err error) {
+		key = newKey()
+		rev, err = s.server.Save(s.ctx, key, stores.Record{Data: []byte(data), Expires: expires})
+		return err
+	})
+	return key, rev
 }
 
 // goTogether runs f n times at once and returns when all have ended.

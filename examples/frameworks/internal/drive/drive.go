@@ -17,25 +17,30 @@ import (
 	"time"
 
 	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 const cookieName = "__Host-Http-session"
 
 // Store is a store that can be switched off.
 type Store struct {
-	stores.Store
+	*memstore.Store
 	Down atomic.Bool
 }
 
-// Describe implements [stores.Describer]: the records stay in the process.
-func (s *Store) Describe() stores.Info { return s.Store.(stores.Describer).Describe() }
+// Place implements [stores.Store]: this is the server that is asked.
+func (s *Store) Place() stores.Place {
+	p := s.Store.Place()
+	p.Server = s
+	return p
+}
 
-// Save implements [stores.Store].
-func (s *Store) Save(ctx context.Context, tok stores.Token, rec stores.Record) (stores.Token, stores.Revision, error) {
+// Save implements [stores.Server].
+func (s *Store) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
 	if s.Down.Load() {
-		return tok, "", fmt.Errorf("%w: %w", stores.ErrUnavailable, errors.New("switched off"))
+		return "", fmt.Errorf("%w: %w", stores.ErrUnavailable, errors.New("switched off"))
 	}
-	return s.Store.Save(ctx, tok, rec)
+	return s.Store.Save(ctx, key, rec)
 }
 
 // Run proves that the handler that newHandler makes keeps sessions:
@@ -46,7 +51,7 @@ func (s *Store) Save(ctx context.Context, tok stores.Token, rec stores.Record) (
 //	POST /logout ends the session and redirects to /whoami
 //	GET /stream  sends "event 1", "event 2", … until the client goes
 //	GET /events  answers how many events the user was sent
-func Run(t *testing.T, memory stores.Store, newHandler func(stores.Store) (http.Handler, error)) {
+func Run(t *testing.T, memory *memstore.Store, newHandler func(stores.Store) (http.Handler, error)) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
 			store := &Store{Store: memory}

@@ -1,0 +1,90 @@
+package owners
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+// Ownership is what a record says of its owner. It is sealed with the record.
+type Ownership struct {
+	User     string
+	filed    string     // the ID of the key under whose hash it is filed
+	number   uint64     // of its entry
+	epoch    uint64     // in which its login began
+	replaced []replaced // the keys that it had as this owner's, while their stubs live
+}
+
+type replaced struct {
+	key stores.Key
+	at  int64 // Unix seconds
+}
+
+// ParseOwnership reads what String wrote.
+func ParseOwnership(text string) (w Ownership, ok bool) {
+	if text == "" { // as in every session without an owner
+		return Ownership{}, false
+	}
+	head, user, ok := strings.Cut(text, "\x00")
+	if !ok {
+		return Ownership{}, false
+	}
+	fields := strings.Fields(head)
+	if len(fields) < 3 {
+		return Ownership{}, false
+	}
+	w = Ownership{User: user, filed: fields[0]}
+	if n, err := fmt.Sscan(fields[1]+" "+fields[2], &w.number, &w.epoch); n != 2 || err != nil {
+		return Ownership{}, false
+	}
+	for _, f := range fields[3:] {
+		name, at, _ := strings.Cut(f, "@")
+		r := replaced{}
+		var err error
+		if r.key, err = stores.ParseKey(name); err != nil {
+			return Ownership{}, false
+		}
+		if _, err = fmt.Sscan(at, &r.at); err != nil {
+			return Ownership{}, false
+		}
+		w.replaced = append(w.replaced, r)
+	}
+	return w, true
+}
+
+// String returns the text that a record keeps: key, number, epoch and the replaced
+// keys, a zero byte, and the user's ID.
+func (w Ownership) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %d %d", w.filed, w.number, w.epoch)
+	for _, r := range w.replaced {
+		fmt.Fprintf(&b, " %s@%d", r.key.Name(), r.at)
+	}
+	b.WriteByte(0)
+	b.WriteString(w.User)
+	return b.String()
+}
+
+// Number tells the session from all others of its owner, whatever its ID.
+func (w Ownership) Number() uint64 { return w.number }
+
+// maxReplaced bounds how long a record gets by changes of the ID: of that many within a
+// stub's life nobody keeps a handle.
+const maxReplaced = 16
+
+// replaces returns the replaced keys of a session that gives up key now.
+func (w Ownership) replaces(key stores.Key, stubLife time.Duration) []replaced {
+	oldest := time.Now().Add(-stubLife).Unix()
+	all := slices.DeleteFunc(slices.Clone(w.replaced), func(r replaced) bool { return r.at < oldest })
+	all = append(all, replaced{key, time.Now().Unix()})
+	return all[max(0, len(all)-maxReplaced):]
+}
+
+// InEpoch returns w as of epoch n, or of the later one that it knows already.
+func (w Ownership) InEpoch(n uint64) Ownership {
+	w.epoch = max(w.epoch, n)
+	return w
+}

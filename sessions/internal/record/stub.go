@@ -1,0 +1,78 @@
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+// Stub is what stands in a record's place when the session has ended or has a new
+// ID. It is plain: a server must be able to end what it can't open, and who can
+// write to the store can end sessions anyway. It tells no ID.
+//
+//	stub  = magic kind time [ moved ]
+//	magic = 00 "bulla stub" 00
+//	kind  = "E" ended | "M" moved
+//	time  = Unix milliseconds, 8 bytes: when it was written
+//	moved = "=" or "!" (the owner changed) and the 24 bytes of the new key
+//
+// The magic can't begin a record: an envelope begins with its version, 01, and so
+// does what encrypt seals; of another's encryption it is 12 bytes that come up once
+// in 2^96.
+type Stub struct {
+	At           time.Time  // when it was written
+	To           stores.Key // of the new record; zero where the session has ended
+	OwnerChanged bool       // by the change of ID
+}
+
+var stubMagic = []byte("\x00bulla stub\x00")
+
+const (
+	kindEnded = 'E'
+	kindMoved = 'M'
+
+	sameOwner    = '='
+	anotherOwner = '!'
+)
+
+// Moved tells whether the session has a new ID.
+func (s Stub) Moved() bool { return !s.To.IsZero() }
+
+// Data returns the record that is the stub.
+func (s Stub) Data() []byte {
+	hash := s.To.Hash()
+	data := make([]byte, 0, len(stubMagic)+1+8+1+len(hash))
+	data = append(data, stubMagic...)
+	if !s.Moved() {
+		return binary.BigEndian.AppendUint64(append(data, kindEnded), uint64(s.At.UnixMilli()))
+	}
+	data = binary.BigEndian.AppendUint64(append(data, kindMoved), uint64(s.At.UnixMilli()))
+	if s.OwnerChanged {
+		data = append(data, anotherOwner)
+	} else {
+		data = append(data, sameOwner)
+	}
+	return append(data, hash[:]...)
+}
+
+// ParseStub tells whether data is a stub. One that this program does not know
+// counts as "ended".
+func ParseStub(data []byte) (s Stub, ok bool) {
+	rest, ok := bytes.CutPrefix(data, stubMagic)
+	if !ok {
+		return Stub{}, false
+	}
+	if len(rest) < 9 {
+		return Stub{}, true
+	}
+	kind, rest := rest[0], rest[1:]
+	s.At = time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))
+	var hash [24]byte
+	if rest = rest[8:]; kind == kindMoved && len(rest) == 1+len(hash) {
+		copy(hash[:], rest[1:])
+		s.To, s.OwnerChanged = stores.NewKey(hash), rest[0] != sameOwner
+	}
+	return s, true
+}

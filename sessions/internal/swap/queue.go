@@ -1,0 +1,101 @@
+package swap
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/stores"
+)
+
+// queue lets the writes of one session go one after the other within this
+// process. So a record needs only one mark for each process, and of n requests
+// that change a session at once each finds what the one before it has written:
+// that costs n saves, where compare-and-swap alone costs n conflicts for each.
+type queue struct {
+	lanes [16]lane
+}
+
+// lane is a part of the queue with its own lock.
+type lane struct {
+	mu    sync.Mutex
+	turns map[stores.Key]line // of those who have the turn
+}
+
+// line is who waits behind the one that has the turn.
+type line struct{ first, last *waiter }
+
+type waiter struct {
+	turn chan *record.State // 1; what the one before has written, or nil
+	next *waiter
+	gone bool // it does not wait any more
+}
+
+// turn is the right to write one session's record.
+type turn struct {
+	lane *lane
+	key  stores.Key
+}
+
+// enter waits for the turn of key, for limit at most, and returns the state that the one before has
+// written, if there was one. leave must be called once if err is nil.
+func (q *queue) enter(ctx context.Context, key stores.Key, limit time.Duration) (t turn, handed *record.State, err error) {
+	hash := key.Hash()
+	l := &q.lanes[hash[1]%byte(len(q.lanes))]
+	t = turn{l, key}
+	l.mu.Lock()
+	waiting, busy := l.turns[key]
+	if !busy {
+		if l.turns == nil {
+			l.turns = make(map[stores.Key]line)
+		}
+		l.turns[key] = line{}
+		l.mu.Unlock()
+		return t, nil, nil
+	}
+	w := &waiter{turn: make(chan *record.State, 1)}
+	if waiting.last == nil {
+		waiting.first = w
+	} else {
+		waiting.last.next = w
+	}
+	waiting.last = w
+	l.turns[key] = waiting
+	l.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case handed = <-w.turn:
+		return t, handed, nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case handed = <-w.turn: // at the same moment
+		return t, handed, nil
+	default:
+		w.gone = true
+		return turn{}, nil, ctx.Err()
+	}
+}
+
+// leave hands the turn on, with the live record that was written, or nil.
+func (t turn) leave(written *record.State) {
+	t.lane.mu.Lock()
+	defer t.lane.mu.Unlock()
+	waiting := t.lane.turns[t.key]
+	for w := waiting.first; w != nil; w = w.next {
+		if !w.gone {
+			t.lane.turns[t.key] = line{w.next, waiting.last}
+			if w.next == nil {
+				t.lane.turns[t.key] = line{}
+			}
+			w.turn <- written
+			return
+		}
+	}
+	delete(t.lane.turns, t.key)
+}

@@ -1,0 +1,67 @@
+package sessions
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bulla-go/bulla/internal/envelope"
+	"github.com/bulla-go/bulla/sessions/internal/expiry"
+)
+
+// SetPersistent says whether the browser keeps this session's cookie when it is
+// closed ("remember me"), in place of what WithPersistentCookie says for all. It
+// changes nothing of how long the session lives on the server.
+func (s *Session) SetPersistent(persistent bool) error {
+	p := envelope.Forget
+	if persistent {
+		p = envelope.Persist
+	}
+	return s.edit(func(md *envelope.Metadata) { md.Persistent = p })
+}
+
+// Limit shortens this session's times: it ends at the latest lifetime from now and,
+// where idle is not 0, when it was not used for that long. What is longer than
+// configured, or under a second, is [ErrInvalid]; 0 leaves the one or the other as
+// it is. The next login ends it: call Limit after [Session.Regenerate] or
+// [Session.SetOwner].
+func (s *Session) Limit(lifetime, idle time.Duration) error {
+	if !s.usable() {
+		return ErrNotLoaded
+	}
+	p := s.m.policy
+	switch {
+	case lifetime != 0 && lifetime < time.Second || idle != 0 && idle < time.Second:
+		return fmt.Errorf("%w: a session's own times are a second or longer", ErrInvalid)
+	case lifetime > p.Lifetime:
+		return fmt.Errorf("%w: a session's own lifetime of %v is longer than WithLifetime(%v)", ErrInvalid, lifetime, p.Lifetime)
+	case idle > p.Lifetime || p.Idle > 0 && idle > p.Idle:
+		return fmt.Errorf("%w: a session's own idle time of %v is longer than configured", ErrInvalid, idle)
+	}
+	end := now().Add(lifetime)
+	return s.edit(func(md *envelope.Metadata) {
+		if lifetime > 0 {
+			md.Deadline = expiry.Earlier(md.Deadline, end)
+		}
+		if idle > 0 {
+			md.OwnIdle = idle.Truncate(time.Millisecond)
+		}
+	})
+}
+
+// SetAuthenticated notes that the user proved who they are at that time: with a
+// password, a second factor, a key. A time in the future, which would count as
+// fresh until it has passed, and one before 1970 are [ErrInvalid].
+func (s *Session) SetAuthenticated(at time.Time) error {
+	if at.After(time.Now()) || at.Unix() < 0 {
+		return fmt.Errorf("%w: the time of an authentication is past, and after 1970", ErrInvalid)
+	}
+	at = at.Truncate(time.Millisecond).UTC()
+	return s.edit(func(md *envelope.Metadata) { md.Authenticated = at })
+}
+
+// AuthenticatedWithin tells whether the user proved who they are no longer ago
+// than d: the check before a step that needs a fresh proof.
+func (s *Session) AuthenticatedWithin(d time.Duration) bool {
+	at := s.metadata().Authenticated
+	return !at.IsZero() && time.Since(at) <= d
+}

@@ -1,0 +1,64 @@
+package sessions_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/sessions"
+)
+
+// A request that only moves the expiry on, and meets the session's end or a failure,
+// gives the client no copy of what it has read before: the copy would pass for a live
+// session, and its cookie would replace a newer login's.
+func TestARefreshThatWroteNothingGivesNoCopy(t *testing.T) {
+	for what, elsewhere := range map[string]func(*testing.T, *store, *sessions.Manager, *sessions.Session){
+		"another ID": func(t *testing.T, _ *store, m *sessions.Manager, s *sessions.Session) {
+			require.NoError(t, s.Regenerate())
+			commit(t, m, s)
+		},
+		"ended": func(t *testing.T, _ *store, m *sessions.Manager, s *sessions.Session) {
+			s.Destroy()
+			commit(t, m, s)
+		},
+		"no answer": func(_ *testing.T, st *store, _ *sessions.Manager, _ *sessions.Session) {
+			st.before = down(errOutage, "touch", "save")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, m := setup(t, sessions.Config{CookieCache: time.Minute, Rolling: time.Hour})
+				tok := begin(t, m)
+				tok.Payload = "" // the copy did not fit, say
+				time.Sleep(20 * time.Minute)
+				slow, other := load(t, m, tok), load(t, m, tok)
+				elsewhere(t, st, m, other)
+				time.Sleep(time.Second)
+				c, err := m.Commit(context.Background(), slow, sessions.BeforeResponse)
+				if err != nil {
+					require.ErrorIs(t, err, sessions.ErrEnded)
+				}
+				require.Equal(t, sessions.Keep, c.Action)
+			})
+		})
+	}
+}
+
+// Another request's change is as good as a touch, and the copy is of it.
+func TestARefreshThatMetAChangeGivesACopyOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, m := setup(t, sessions.Config{CookieCache: time.Minute, Rolling: time.Hour})
+		tok := begin(t, m)
+		tok.Payload = ""
+		time.Sleep(20 * time.Minute)
+		slow, other := load(t, m, tok), load(t, m, tok)
+		increment(t, other)
+		commit(t, m, other)
+		c := commit(t, m, slow)
+		require.Equal(t, sessions.Replace, c.Action)
+		requireCount(t, m, c.Token, 2)
+	})
+}
