@@ -1,13 +1,16 @@
 package sessions_test
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/record"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -51,4 +54,40 @@ func TestCommitsAskTheServerItself(t *testing.T) {
 			require.NotContains(t, st.asked, stores.MayBeStale, what)
 		}
 	}
+}
+
+// behind is a store whose replica has stopped at some moment.
+type behind struct {
+	*store
+	was map[stores.Key]stores.Record
+}
+
+func (b behind) Place() stores.Place {
+	return stores.Place{Name: "behind", Server: b, StaleReads: true}
+}
+
+func (b behind) Load(ctx context.Context, key stores.Key, f stores.Freshness) (stores.Record, error) {
+	if f == stores.Fresh {
+		return b.store.Load(ctx, key, f)
+	}
+	rec, ok := b.was[key]
+	if !ok {
+		return rec, stores.ErrNotFound
+	}
+	rec.Data = bytes.Clone(rec.Data)
+	return rec, nil
+}
+
+// What a replica does not know, or says to have ended, the server itself is asked for.
+func TestAReplicaIsBehind(t *testing.T) {
+	st := behind{newStore(t), map[stores.Key]stores.Record{}}
+	m := newManager(t, st, sessions.Config{})
+	tok := begin(t, m)
+	requireCount(t, m, tok, 1)
+	st.was[tok.ID.Key()] = stores.Record{Data: record.Stub{At: time.Now()}.Data(), Expires: time.Now().Add(time.Hour), Revision: "x"}
+	requireCount(t, m, tok, 1)
+	delete(st.was, tok.ID.Key())
+	unknown := tok
+	unknown.ID = m.New().ID()
+	requireRejected(t, m, unknown, sessions.Unknown)
 }

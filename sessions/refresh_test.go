@@ -62,3 +62,21 @@ func TestARefreshThatMetAChangeGivesACopyOfIt(t *testing.T) {
 		requireCount(t, m, c.Token, 2)
 	})
 }
+
+// With the expiry the copy moves on: an old one would be touched with every request.
+func TestATouchGivesANewCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{CookieCache: time.Hour, Rolling: time.Hour})
+		tok := begin(t, m)
+		time.Sleep(20 * time.Minute)
+		c := commit(t, m, load(t, m, tok))
+		require.Equal(t, sessions.Replace, c.Action)
+		require.EqualValues(t, 1, st.touches.Load())
+		require.Equal(t, sessions.Keep, commit(t, m, load(t, m, c.Token)).Action)
+		require.EqualValues(t, 1, st.touches.Load())
+		require.Equal(t, 55*time.Minute, func() time.Duration {
+			time.Sleep(5 * time.Minute)
+			return load(t, m, c.Token).Remaining()
+		}())
+	})
+}

@@ -53,6 +53,7 @@ func (e *Engine) Rewrite(ctx context.Context, base *record.State, change Change)
 	var written *record.State
 	defer func() { t.leave(written) }()
 	if handed != nil {
+		written = handed
 		return base, nil
 	}
 	md, vals, write, err := change(ctx, base)
