@@ -49,6 +49,7 @@ type job struct {
 	ended  []ending
 	began  time.Time
 	lives  int
+	drops  int
 }
 
 func (j *job) dirty() bool {
@@ -193,7 +194,7 @@ func (m *Manager) settled(s *Session, p phase) bool {
 
 // job needs s.mu.
 func (s *Session) job() job {
-	j := job{held: s.held, sent: s.sent, id: s.next, values: s.values, log: s.log.Snapshot(), ended: s.ended, began: s.began, lives: s.lives}
+	j := job{held: s.held, sent: s.sent, id: s.next, values: s.values, log: s.log.Snapshot(), ended: s.ended, began: s.began, lives: s.lives, drops: s.drops}
 	if !s.held.Exists() && (s.values.Len() > 0 || s.log.Edits()) {
 		s.begin()
 		j.id, j.began = s.id(), s.began
@@ -232,7 +233,7 @@ func (s *Session) keepsToken() bool {
 // next commit reports that, too, for whoever did not look at the error. It needs s.mu.
 func (s *Session) refuse() error {
 	switch {
-	case s.grace:
+	case s.grace && !s.login && !s.held.Exists():
 		return fmt.Errorf("%w: it has a new ID since a moment ago", ErrEnded)
 	case !s.fixed || s.writing && s.m.engine != nil || s.keepsToken():
 		return nil
@@ -375,8 +376,10 @@ func (s *Session) settle(j *job, st *record.State) error {
 	if s.next.Equal(j.id) {
 		s.next = token.ID{}
 	}
-	s.log = s.log.After(j.log)
-	log := s.log.Snapshot()
+	if s.drops == j.drops {
+		s.log = s.log.After(j.log)
+	}
+	log, drops := s.log.Snapshot(), s.drops
 	if log.Len() == 0 {
 		s.values = st.AllValues()
 	}
@@ -386,8 +389,8 @@ func (s *Session) settle(j *job, st *record.State) error {
 	for tries := 0; log.Len() > 0; tries++ {
 		vals, err := log.Values(st.AllValues())
 		s.mu.Lock()
-		if err == nil && s.lives == j.lives && s.log.Len() > log.Len() {
-			if log = s.log.Snapshot(); tries < 100 {
+		if s.lives == j.lives && (s.drops != drops || err == nil && s.log.Len() > log.Len()) {
+			if log, drops = s.log.Snapshot(), s.drops; tries < 100 {
 				s.mu.Unlock()
 				continue
 			}

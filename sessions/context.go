@@ -131,9 +131,13 @@ func exchangeOf(ctx context.Context) (*Exchange, *innerContext, error) {
 	return nil, nil, ErrNoMiddleware
 }
 
-// Serves tells whether ctx is that of a request whose innermost [Exchange] is one of
-// m's, for a transport that may be around itself. Most users won't need it.
-func (m *Manager) Serves(ctx context.Context) bool {
+// Serving returns the transport of the request whose context ctx is, or nil where its
+// innermost [Exchange] is none of m's: for a transport that may be around itself. Most
+// users won't need it.
+func (m *Manager) Serving(ctx context.Context) Transport {
 	x, _, err := exchangeOf(ctx)
-	return err == nil && x.m == m
+	if err != nil || x.m != m {
+		return nil
+	}
+	return x.transport
 }

@@ -288,14 +288,15 @@ func (x *Exchange) Respond() (first bool, err error) {
 }
 
 // Fail begins the response without a commit, for a transport that answers err in the
-// handler's place: that of a load before the handler, or of Respond. It returns the
-// request's context for that answer. The session can be read there, as it was last
-// stored, and is not loaded or committed any more.
-func (x *Exchange) Fail(err error) context.Context {
+// handler's place: that of a load before the handler, of Respond, or the handler's own
+// after Discard and Respond. It returns ctx, which is the handler's, for that answer. The
+// session can be read there, as it was last stored, and is not loaded or committed any
+// more.
+func (x *Exchange) Fail(ctx context.Context, err error) context.Context {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.begun, x.failed = true, err
-	return &innerContext{x.inner.Context, x, err}
+	return &innerContext{ctx, x, err}
 }
 
 // conclude writes the session and tells the client. It needs x.mu.

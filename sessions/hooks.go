@@ -71,6 +71,9 @@ var (
 	evLateChange  = kind{func(h *Hooks) func(context.Context, Event) { return h.LateChange }, slog.LevelWarn, "session change after the response began was discarded"}
 	evRefused     = kind{func(h *Hooks) func(context.Context, Event) { return h.Refused }, slog.LevelWarn, "session is over a limit; nothing written"}
 	evStoreError  = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelError, "session store failed"}
+
+	// A client that goes away is nobody's failure.
+	evGaveUp = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelInfo, "the request was cancelled before its session was loaded"}
 )
 
 // clock starts the measurement of an event's Took. It is zero where nobody would

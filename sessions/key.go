@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync/atomic"
@@ -111,6 +112,16 @@ func (k Key[T]) Pop(s *Session) (T, error) {
 	return v, s.apply(string(k), func(old []byte, ok bool) ([]byte, bool, error) {
 		return old, ok && !bytes.Equal(old, seen), nil
 	})
+}
+
+// PopOr is Pop with def where there is no value. As [Key.GetOr] does, it fails where
+// there is one that is not a T.
+func (k Key[T]) PopOr(s *Session, def T) (T, error) {
+	v, err := k.Pop(s)
+	if errors.Is(err, ErrNoValue) {
+		return def, nil
+	}
+	return v, err
 }
 
 // Delete removes the value. Removing what is not there is no error and no

@@ -39,6 +39,8 @@ func (m *Manager) load(ctx context.Context, tok token.Token) (*Session, error) {
 		m.emit(ctx, evUnknownKey, key, started, Event{Reason: r.Reason, Err: r.Err})
 	case r != nil:
 		m.emit(ctx, evRejected, key, started, Event{Reason: r.Reason, Err: r.Err})
+	case errors.Is(err, context.Canceled):
+		m.emit(ctx, evGaveUp, key, started, Event{Err: err})
 	default:
 		m.emit(ctx, evStoreError, key, started, Event{Err: err})
 	}

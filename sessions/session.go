@@ -41,9 +41,11 @@ type Session struct {
 	began   time.Time     // of a new session; zero until it matters
 	values  envelope.Values
 	log     oplog.Log // what makes values of held's
+	drops   int       // how often that was discarded
 	ended   []ending  // destroyed in this request; the next commit ends them
 	moved   *ending   // the session has another ID, and this is the old one's end
-	grace   bool      // moved a moment ago: no session begins here
+	grace   bool      // moved a moment ago: no session begins here,
+	login   bool      // but for that of a login
 	fixed   bool      // the response has begun: the token can't change any more
 	gone    bool      // ended elsewhere: nothing is written any more
 	dropped error     // the last commit failed, and its changes were dropped
@@ -139,7 +141,7 @@ func (s *Session) regenerate() error {
 	if s.gone {
 		return ErrEnded
 	}
-	s.grace = false // a login begins a new session
+	s.login = true
 	if !s.held.Exists() && s.next.IsZero() {
 		return nil // it has no ID that anybody knows
 	}
@@ -181,10 +183,46 @@ func (s *Session) Destroy() {
 	s.lives++
 }
 
+// Discard drops what the request has changed and not committed: values, a new ID,
+// an owner. The session is again as it was last stored. Destroy is not taken back: a
+// page that fails after a logout must not undo it.
+//
+// It is for a handler that gives up halfway, so that no half of a login is committed
+// with its error page; HandlerFunc of package middleware calls it for you. What a
+// commit under way in another goroutine is writing counts as committed.
+func (s *Session) Discard() {
+	if !s.usable() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.next
+	s.discard()
+	if s.writing && !s.held.Exists() {
+		s.next = next // the session may be about to have it
+	}
+}
+
 // discard drops what is not committed, but for ends. It needs s.mu.
 func (s *Session) discard() {
-	s.next, s.began = token.ID{}, time.Time{}
+	s.next, s.began, s.login = token.ID{}, time.Time{}, false
 	s.values, s.log = s.held.AllValues(), oplog.Log{}
+	s.drops++
+}
+
+// Names returns the names under which the session has values, sorted, with this
+// request's changes.
+func (s *Session) Names() []string {
+	if !s.usable() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, s.values.Len())
+	for name := range s.values.All() {
+		names = append(names, name)
+	}
+	return names
 }
 
 // Metadata is what is known about a session beside its values.

@@ -171,7 +171,7 @@ func TestContext(t *testing.T) {
 
 	_, m := setup(t, sessions.Config{})
 	_, other := setup(t, sessions.Config{})
-	require.False(t, m.Serves(t.Context()))
+	require.Nil(t, m.Serving(t.Context()))
 	ctx, _, _ := exchangeOf(t, m)
 	require.NoError(t, sessions.Commit(ctx), "a session that is not loaded has nothing to write")
 	s, err := sessions.Load(ctx)
@@ -181,8 +181,8 @@ func TestContext(t *testing.T) {
 	again, err := sessions.Load(below)
 	require.NoError(t, err)
 	require.Same(t, s, again)
-	require.True(t, m.Serves(below))
-	require.False(t, other.Serves(below))
+	require.True(t, m.Serving(below) != nil)
+	require.Nil(t, other.Serving(below))
 	require.Equal(t, "found", below.Value(t))
 	require.Nil(t, ctx.Value("nothing"))
 
@@ -190,8 +190,8 @@ func TestContext(t *testing.T) {
 	innermost := inner.Begin(below, other, sent(nil))
 	_, err = sessions.FromContext(innermost)
 	require.ErrorIs(t, err, sessions.ErrNotLoaded, "the innermost exchange counts")
-	require.True(t, other.Serves(innermost))
-	require.False(t, m.Serves(innermost))
+	require.True(t, other.Serving(innermost) != nil)
+	require.Nil(t, m.Serving(innermost))
 }
 
 // What runs within a load or commit finds the session, and does not wait for itself.
@@ -204,7 +204,7 @@ func TestHooksHaveTheContext(t *testing.T) {
 			_, also := sessions.FromContext(ctx)
 			require.Equal(t, err, also)
 			require.Error(t, sessions.Commit(ctx), "a hook can't commit")
-			require.True(t, m.Serves(ctx))
+			require.True(t, m.Serving(ctx) != nil)
 			seen = append(seen, fmt.Sprint(what, " ", s != nil, " ", errors.Is(err, sessions.ErrNotLoaded)))
 		}
 	}
@@ -225,7 +225,7 @@ func TestFail(t *testing.T) {
 		cookie := begin(t, m).Value(nil)
 		_, x, _ := exchangeOf(t, m, cookie)
 		failed := errors.New("failed")
-		answer := x.Fail(failed)
+		answer := x.Fail(t.Context(), failed)
 		_, err := sessions.Load(answer)
 		require.ErrorIs(t, err, failed, "it is not loaded any more")
 		require.ErrorIs(t, sessions.Commit(answer), failed)
@@ -237,7 +237,8 @@ func TestFail(t *testing.T) {
 		st.before = down(errOutage, "save")
 		_, err = x.Respond()
 		require.ErrorIs(t, err, stores.ErrUnavailable)
-		answer = x.Fail(err)
+		answer = x.Fail(context.WithValue(ctx, t, "the handler's"), err)
+		require.Equal(t, "the handler's", answer.Value(t))
 		s, err = sessions.Load(answer)
 		require.NoError(t, err)
 		n, err := count.Get(s)
@@ -294,7 +295,7 @@ func TestRespondOnce(t *testing.T) {
 
 		// A transport that answers before the handler runs commits nothing.
 		_, x, c = exchangeOf(t, m)
-		x.Fail(failed)
+		x.Fail(t.Context(), failed)
 		_, err = x.Respond()
 		require.Equal(t, failed, err)
 		x.Finish()
@@ -555,7 +556,7 @@ func TestNothingOfAnExchangeIsShown(t *testing.T) {
 	c.told().WriteValue(&written)
 	require.Equal(t, c.told().Value(), written.String())
 
-	for _, v := range []any{c.told(), x, ctx, x.Fail(nil), s, fmt.Errorf("of %v: %w", c.told(), sessions.ErrEnded), c.replies, struct{ R sessions.Reply }{c.told()}} {
+	for _, v := range []any{c.told(), x, ctx, x.Fail(ctx, nil), s, fmt.Errorf("of %v: %w", c.told(), sessions.ErrEnded), c.replies, struct{ R sessions.Reply }{c.told()}} {
 		var texts []string
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			texts = append(texts, fmt.Sprintf(verb, v))
