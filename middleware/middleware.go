@@ -1,12 +1,9 @@
 package middleware
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
@@ -20,6 +17,7 @@ type Middleware struct {
 	autoload autoload
 	skips    []func(*http.Request) bool
 	onError  func(http.ResponseWriter, *http.Request, error)
+	silent   bool // the error handler is the default one, which tells nobody the cause
 	logger   *slog.Logger
 }
 
@@ -38,7 +36,7 @@ func New(store stores.Store, opts ...Option) (*Middleware, error) {
 	}
 	m := &Middleware{skips: o.skips, onError: o.errorHandler, logger: o.sessions.Logger}
 	if m.onError == nil {
-		m.onError = answerError
+		m.onError, m.silent = answerError, true
 	}
 	var err error
 	if m.cookie, err = newCookie(&o); err != nil {
@@ -75,6 +73,10 @@ func (m *Middleware) Manager() *sessions.Manager { return m.manager }
 // A request that comes through the same Middleware twice is handled by the outer
 // one, if no other Middleware is between. Two Middlewares, one in the other, need different cookie names;
 // sessions.Load then gives the inner one's session.
+//
+// After a panic nothing is committed, unless a recoverer within this Handler, as web
+// frameworks have one, answers the request: that answer commits what the handler had
+// changed by then. [Middleware.HandlerFunc] discards it first.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, skip := range m.skips {
@@ -83,7 +85,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if m.manager.Serves(r.Context()) {
+		if m.manager.Serving(r.Context()) != nil {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -114,22 +116,4 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	if q.begin() == nil {
 		q.Finish()
 	} // not after a panic: what the handler did not finish is not committed
-}
-
-// answerError is the default error handler.
-func answerError(w http.ResponseWriter, _ *http.Request, err error) {
-	status := http.StatusInternalServerError
-	switch {
-	case isAny(err, sessions.ErrTooManySessions):
-		status = http.StatusForbidden
-	case isAny(err, stores.ErrTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case isAny(err, stores.ErrUnavailable, sessions.ErrUnreadable, sessions.ErrBusy, context.DeadlineExceeded, context.Canceled):
-		status = http.StatusServiceUnavailable
-	}
-	http.Error(w, http.StatusText(status), status)
-}
-
-func isAny(err error, targets ...error) bool {
-	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 }

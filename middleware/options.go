@@ -301,19 +301,22 @@ func WithSkipHeader(name string, values ...string) Option {
 }
 
 // WithErrorHandler sets what answers a request whose session can't be loaded by
-// autoload, or can't be committed. Nothing of the handler's answer has been sent
+// autoload, or can't be committed, or whose function returned an error
+// ([Middleware.HandlerFunc]). Nothing of the handler's answer has been sent
 // then, and nothing that it writes later will be; the error handler must write a
 // status, or net/http sends 200. It gets the handler's request; a session that is
 // loaded is found there as it is stored, without what could not be committed. The
-// default answers 503 where the store failed or a record does not open, and 500
-// otherwise, and says nothing of the cause.
+// default says nothing of the cause: it answers 503 where the store failed, a record
+// does not open, or the request was cancelled; 403 where the owner has too many
+// sessions; 413 where the session is too large; 409 where it was ended meanwhile; and
+// 500 otherwise.
 func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option {
 	return set(func(o *options) { o.errorHandler = h })
 }
 
 // WithLogger logs what happens to sessions: failures as errors, discarded
-// changes as warnings, rejected tokens as information, the rest as debug. IDs
-// appear as hashes only.
+// changes as warnings, rejected tokens as information, the rest as debug, and errors
+// of handlers ([Middleware.HandlerFunc]). IDs appear as hashes only.
 func WithLogger(l *slog.Logger) Option {
 	return set(func(o *options) { o.sessions.Logger = l })
 }

@@ -18,13 +18,15 @@ type request struct {
 	sessions.Exchange
 	m       *Middleware
 	r       *http.Request // as it came
-	handler *http.Request // as the handler gets it
+	handler *http.Request // as the handler gets it; under mu
 	w       writer
 
 	// through is set when the response has begun and may be written. Most calls
 	// of Write come after the first one and need no more than this.
 	through atomic.Bool
 	mu      sync.Mutex // held while the response begins
+
+	answering atomic.Bool // the error handler runs
 
 	line string                         // the Set-Cookie line that this request has added
 	sent [sessions.MaxValues + 1]string // where the cookie's values lie
@@ -97,7 +99,8 @@ func (q *request) answer(err error) {
 		}
 	}
 	h.Set("Cache-Control", "no-store")
-	r := q.handler.WithContext(q.Fail(err))
+	r := q.handler.WithContext(q.Fail(q.handler.Context(), err))
+	q.answering.Store(true)
 	q.m.onError(q.w.ResponseWriter, r, err)
 	q.handler.MultipartForm = r.MultipartForm // the server removes its files
 }
