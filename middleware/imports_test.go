@@ -22,7 +22,7 @@ func list(t *testing.T, args ...string) []string {
 
 // Who keeps sessions in cookies or in memory builds no database client.
 func TestNoHeavyImports(t *testing.T) {
-	light := []string{"sessions", "encrypt", "serialize", "middleware", "stores", "stores/cookiestore", "stores/memstore"}
+	light := []string{"sessions", "encrypt", "serialize", "middleware", "middleware/sessionstest", "stores", "stores/cookiestore", "stores/memstore"}
 	args := []string{"-deps"}
 	for _, p := range light {
 		args = append(args, module+p)
@@ -56,6 +56,7 @@ func TestImportsGoOneWay(t *testing.T) {
 		{"internal/payload", []string{"stores"}},
 		{"sessions", append(below, inside...)},
 		{"middleware", append(append([]string{"sessions"}, below...), inside...)},
+		{"middleware/sessionstest", append(append([]string{"middleware", "sessions"}, below...), inside...)},
 		{"stores/memstore", []string{"stores"}},
 		{"stores/cookiestore", []string{"stores", "encrypt", "encrypt/internal/cbchmac", "internal/payload"}},
 		{"sessions/internal/token", []string{"encrypt", "encrypt/internal/cbchmac", "internal/mac", "stores"}},
