@@ -4,20 +4,22 @@
 //
 //	store := cookiestore.Sealed()                                  // where sessions are kept
 //	mw, err := middleware.New(store, middleware.WithEncryptor(enc)) // what they are like
-//	http.ListenAndServe(addr, mw.Handler(mux))                     // around your handlers
+//	mux.Handle("GET /", mw.HandlerFunc(home))                      // your handlers
 //
-// and in a handler:
+// and a handler:
 //
 //	const visits = sessions.Key[int]("visits")
-//	...
-//	s, err := sessions.Load(r.Context())
-//	n, err := visits.Update(s, func(n int) int { return n + 1 })
+//
+//	func home(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+//		n, err := visits.Update(s, func(n int) int { return n + 1 })
+//		...
+//	}
 //
 // # The packages
 //
 //   - middleware connects sessions to net/http; all options are there. Begin with
-//     middleware.New.
-//   - sessions is what a handler uses: sessions.Load, typed keys, Regenerate at login,
+//     middleware.New. Its sessionstest is for tests of your handlers.
+//   - sessions is what a handler uses: the session, typed keys, Regenerate at login,
 //     Destroy at logout, the list of a user's sessions.
 //   - encrypt has the keys, and what seals sessions under them. Begin with
 //     encrypt.NewAESGCM.

@@ -15,18 +15,13 @@ import (
 
 const visits = sessions.Key[int]("visits")
 
-func count(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
-		return
-	}
+func count(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	n, err := visits.Update(s, func(n int) int { return n + 1 })
 	if err != nil {
-		http.Error(w, "something went wrong", http.StatusInternalServerError)
-		return
+		return err
 	}
-	fmt.Fprintf(w, "Visit %d", n)
+	_, err = fmt.Fprintf(w, "Visit %d", n)
+	return err
 }
 
 // A session in the cookie, which needs nothing but a key.
@@ -41,7 +36,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	server := httptest.NewTLSServer(mw.Handler(http.HandlerFunc(count)))
+	server := httptest.NewTLSServer(mw.HandlerFunc(count))
 	defer server.Close()
 
 	browser := server.Client()

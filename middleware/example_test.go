@@ -50,20 +50,15 @@ func ExampleNew() {
 
 	const visits = sessions.Key[int]("visits")
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s, err := sessions.Load(r.Context())
-		if err != nil {
-			http.Error(w, "try again", http.StatusServiceUnavailable)
-			return
-		}
+	mux.Handle("/", mw.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 		n, err := visits.Update(s, func(n int) int { return n + 1 })
 		if err != nil {
-			http.Error(w, "something went wrong", http.StatusInternalServerError)
-			return
+			return err
 		}
-		fmt.Fprintln(w, "visit", n)
-	})
-	handler := mw.Handler(mux) // http.ListenAndServeTLS(addr, cert, key, handler)
+		_, err = fmt.Fprintln(w, "visit", n)
+		return err
+	}))
+	handler := http.Handler(mux) // http.ListenAndServeTLS(addr, cert, key, handler)
 
 	first := visit(handler, "/", nil)
 	visit(handler, "/", first)
@@ -136,6 +131,63 @@ func ExampleMiddleware_Handler() {
 	// 200 hello ada
 	// 200
 	// 200 hello stranger
+}
+
+// A function is given its session, and returns its error. A login that breaks off in
+// the middle leaves nothing behind; a limit that it answers itself reaches the client.
+func ExampleMiddleware_HandlerFunc() {
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(store,
+		middleware.WithOwners(encrypt.GenerateKey()),
+		middleware.WithMaxSessionsPerOwner(1, sessions.RefuseNew),
+		middleware.WithErrorHandler(func(w http.ResponseWriter, r *http.Request, err error) {
+			http.Error(w, "sorry", http.StatusInternalServerError) // and log err
+		}),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	const user = sessions.Key[string]("user")
+	welcome := func(w http.ResponseWriter, name string) error {
+		if name == "eve" {
+			return errors.New("no page for eve")
+		}
+		_, err := fmt.Fprintln(w, "welcome", name)
+		return err
+	}
+	login := mw.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+		name := r.FormValue("name") // and check the password
+		if err := s.SetOwner(r.Context(), name); err != nil {
+			return err
+		}
+		if err := user.Set(s, name); err != nil {
+			return err
+		}
+		if name == "ada" {
+			err := sessions.Commit(r.Context())
+			if errors.Is(err, sessions.ErrTooManySessions) {
+				http.Error(w, "log out elsewhere first", http.StatusConflict)
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return welcome(w, name)
+	})
+	visit(login, "/?name=ada", nil)
+	visit(login, "/?name=ada", nil)
+	eve := visit(login, "/?name=eve", nil)
+	fmt.Println("cookies for eve:", len(eve.Cookies()))
+	// Output:
+	// 200 welcome ada
+	// 409 log out elsewhere first
+	// 500 sorry
+	// cookies for eve: 0
 }
 
 // Under /app/ every handler finds its session loaded. FromContext does no I/O.

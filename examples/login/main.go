@@ -7,7 +7,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -93,19 +92,20 @@ func newHandler(store stores.Store, accounts map[string]account) (http.Handler, 
 	mw, err := middleware.New(store,
 		middleware.WithLifetime(12*time.Hour), // from the last proof
 		middleware.WithRolling(time.Hour),
+		middleware.WithErrorHandler(answer),
 	)
 	if err != nil {
 		return nil, err
 	}
 	s := &site{accounts, newAccount(rand.Text())}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /login", s.login)
-	mux.HandleFunc("POST /logout", logout)
-	mux.HandleFunc("GET /codes", codes)
-	mux.HandleFunc("GET /confirm", askAgain)
-	mux.HandleFunc("POST /confirm", s.confirm)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /login", mw.HandlerFunc(s.login))
+	mux.Handle("POST /logout", mw.HandlerFunc(logout))
+	mux.Handle("GET /codes", mw.HandlerFunc(codes))
+	mux.Handle("GET /confirm", mw.HandlerFunc(askAgain))
+	mux.Handle("POST /confirm", mw.HandlerFunc(s.confirm))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
 // check takes the same time for a name that nobody has, so that the time does
@@ -119,26 +119,19 @@ func (s *site) check(name, password string) bool {
 	return subtle.ConstantTimeCompare(hash(password, a.salt), a.hash) == 1 && known
 }
 
-func (s *site) login(w http.ResponseWriter, r *http.Request) {
+func (s *site) login(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
 	name := r.FormValue("user")
 	if !s.check(name, r.FormValue("password")) {
-		show(w, http.StatusUnauthorized, view{Problem: "The name or the password is wrong."})
-		return
-	}
-	session, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
+		return show(w, http.StatusUnauthorized, view{Problem: "The name or the password is wrong."})
 	}
 	if err := prove(session); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if err := user.Set(session, name); err != nil {
-		fail(w, err)
-		return
+		return err // and nothing is left of the login, the new ID included
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
 // prove notes that the user has just proved who they are.
@@ -150,92 +143,69 @@ func prove(session *sessions.Session) error {
 	return session.SetAuthenticated(time.Now())
 }
 
-func logout(w http.ResponseWriter, r *http.Request) {
-	session, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func logout(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
 	session.Destroy()
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
-// current returns the session and its user, or [sessions.ErrNoValue].
-func current(ctx context.Context) (*sessions.Session, string, error) {
-	session, err := sessions.Load(ctx)
+func home(w http.ResponseWriter, _ *http.Request, session *sessions.Session) error {
+	name, err := user.GetOr(session, "")
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	name, err := user.Get(session)
-	return session, name, err
-}
-
-func home(w http.ResponseWriter, r *http.Request) {
-	_, name, err := current(r.Context())
-	if err != nil && !errors.Is(err, sessions.ErrNoValue) {
-		fail(w, err)
-		return
-	}
-	show(w, http.StatusOK, view{User: name})
+	return show(w, http.StatusOK, view{User: name})
 }
 
 // codes is the page that needs a fresh proof: a browser that was left open is
 // not enough.
-func codes(w http.ResponseWriter, r *http.Request) {
-	session, name, err := current(r.Context())
+func codes(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+	name, err := user.Get(session)
 	if err != nil {
-		outside(w, r, err)
-		return
+		return err
 	}
 	if !session.AuthenticatedWithin(fresh) {
 		http.Redirect(w, r, "/confirm", http.StatusSeeOther)
-		return
+		return nil
 	}
-	show(w, http.StatusOK, view{User: name, Codes: "8215 0394 6617"})
+	return show(w, http.StatusOK, view{User: name, Codes: "8215 0394 6617"})
 }
 
-func askAgain(w http.ResponseWriter, r *http.Request) {
-	_, name, err := current(r.Context())
+func askAgain(w http.ResponseWriter, _ *http.Request, session *sessions.Session) error {
+	name, err := user.Get(session)
 	if err != nil {
-		outside(w, r, err)
-		return
+		return err
 	}
-	show(w, http.StatusOK, view{User: name, Confirm: true})
+	return show(w, http.StatusOK, view{User: name, Confirm: true})
 }
 
-func (s *site) confirm(w http.ResponseWriter, r *http.Request) {
-	session, name, err := current(r.Context())
+func (s *site) confirm(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+	name, err := user.Get(session)
 	if err != nil {
-		outside(w, r, err)
-		return
+		return err
 	}
 	if !s.check(name, r.FormValue("password")) {
-		show(w, http.StatusUnauthorized, view{User: name, Confirm: true, Problem: "The password is wrong."})
-		return
+		return show(w, http.StatusUnauthorized, view{User: name, Confirm: true, Problem: "The password is wrong."})
 	}
 	if err := prove(session); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/codes", http.StatusSeeOther)
+	return nil
 }
 
-// outside answers who is not signed in.
-func outside(w http.ResponseWriter, r *http.Request, err error) {
+// answer answers what a handler returned, or who is not signed in.
+func answer(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, sessions.ErrNoValue) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	fail(w, err)
-}
-
-func show(w http.ResponseWriter, status int, v view) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	page.Execute(w, v)
-}
-
-func fail(w http.ResponseWriter, err error) {
 	log.Print(err)
 	http.Error(w, "something went wrong", http.StatusInternalServerError)
+}
+
+func show(w http.ResponseWriter, status int, v view) error {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	return page.Execute(w, v)
 }

@@ -69,80 +69,58 @@ func newHandler(key encrypt.Key) (http.Handler, error) {
 		middleware.WithEncryptor(enc),
 		middleware.WithRolling(14*24*time.Hour), // without a visit
 		middleware.WithPersistentCookie(),       // also when the browser is closed
-		middleware.WithAutoload(),               // every path
 	)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /login", login)
-	mux.HandleFunc("POST /logout", logout)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /login", mw.HandlerFunc(login))
+	mux.Handle("POST /logout", mw.HandlerFunc(logout))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+// A function that returns an error leaves the session as it was, and the middleware
+// answers.
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	var data struct {
 		Visits  int
 		User    string
 		Notices []string
 	}
+	var err error
 	if data.Visits, err = visits.Update(s, func(n int) int { return n + 1 }); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if data.User, err = user.GetOr(s, ""); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if data.Notices, err = notice.Pop(s); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, data)
+	return page.Execute(w, data)
 }
 
-func login(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func login(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	// A real login checks a password here. Then the session gets a new ID, so
 	// that whoever knew the old one is not logged in too.
 	if err := s.Regenerate(); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	name := r.FormValue("user")
 	if err := user.Set(s, name); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if err := notice.Add(s, "Welcome, "+name+"."); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
-func logout(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func logout(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	s.Destroy()
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }
