@@ -81,6 +81,7 @@ func TestALoginAgainIsOneSession(t *testing.T) {
 		list, err := o.m.Sessions(t.Context(), "ann")
 		require.NoError(t, err)
 		require.Len(t, list, 1)
+		require.Equal(t, o.load(tok).Handle(), list[0].Handle, "the ID that the client has yet")
 		other := o.load(tok)
 		_, err = o.m.RevokeOthers(t.Context(), other)
 		require.NoError(t, err)

@@ -240,6 +240,29 @@ func TestRevokeOthersAtOnce(t *testing.T) {
 	commit(t, o.m, s)
 }
 
+// A key that comes to the end of the list has no epochs yet.
+func TestEpochsWhenAKeyComes(t *testing.T) {
+	for _, last := range []bool{true, false} {
+		store, ring := newStore(t), newRing(t)
+		a, b := encrypt.GenerateKey(), encrypt.GenerateKey()
+		with := func(keys ...encrypt.Key) *ownersOf {
+			return newOwnersOf(t, store, func(c *sessions.Config) { c.Owners, c.Encryptor = keys, ring })
+		}
+		_, err := with(a).m.RevokeAll(t.Context(), "ann")
+		require.NoError(t, err)
+		o := with(b, a)
+		if last {
+			o = with(a, b)
+		}
+		s := o.m.New()
+		require.NoError(t, s.SetOwner(t.Context(), "ann"))
+		_, err = o.m.RevokeAll(t.Context(), "ann")
+		require.NoError(t, err)
+		_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+		require.ErrorIs(t, err, sessions.ErrEnded)
+	}
+}
+
 // Epochs are counted under each key from 0 on; a session may know a greater one, of a
 // key that was taken out.
 func TestEpochsAcrossKeys(t *testing.T) {

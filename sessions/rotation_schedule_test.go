@@ -42,6 +42,19 @@ func (s strewn) RemoveEntries(ctx context.Context, owner stores.Key, keys ...sto
 	return err
 }
 
+// batches is strewn, and can ask for many records at once.
+type batches struct{ strewn }
+
+func (b batches) Place() stores.Place { return stores.Place{Name: "batches", Server: b} }
+
+func (b batches) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Record, error) {
+	return loadMany(ctx, b.strewn, keys)
+}
+
+func (b batches) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.Record) ([]bool, error) {
+	return saveMany(ctx, b.strewn, keys, recs)
+}
+
 // TestRotationSchedules runs random schedules of logins, changes of the ID, of the label
 // and of the times, revocations and logouts of one user's browsers, while the owners'
 // keys change: some processes have the one first, some the other.
@@ -54,7 +67,10 @@ func rotationSchedule(t *testing.T, seed uint64) {
 	mem, err := memstore.New()
 	require.NoError(t, err)
 	u := &unsteady{Store: mem, rng: rand.New(rand.NewPCG(seed, 1)), trouble: []float64{1e-9, 0.05, 0.2, 0.4}[rng.IntN(4)], retries: rng.IntN(2) == 0}
-	store := strewn{u, newPerList(mem)}
+	var store stores.Store = strewn{u, newPerList(mem)}
+	if rng.IntN(2) == 0 {
+		store = batches{store.(strewn)}
+	}
 	config := sessions.Config{Encryptor: newRing(t)}
 	if limit := rng.IntN(4); limit > 0 {
 		config.MaxSessionsPerOwner, config.Overflow = limit, sessions.Overflow(rng.IntN(2))
