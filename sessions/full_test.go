@@ -67,6 +67,21 @@ func TestALoginHasRoomWhateverTheLayout(t *testing.T) {
 	}
 }
 
+// What did not fit was not written, and less may fit.
+func TestLessMayFit(t *testing.T) {
+	for _, refusal := range []error{errNoRoom, stores.ErrTooLarge} {
+		st, m := setup(t, sessions.Config{})
+		s := load(t, m, begin(t, m))
+		require.NoError(t, name.Set(s, "a long one"))
+		st.before = on("save", 1, func() error { return refusal })
+		_, err := m.Commit(t.Context(), s, sessions.Midway)
+		require.ErrorIs(t, err, refusal)
+		increment(t, s)
+		_, err = m.Commit(t.Context(), s, sessions.Midway)
+		require.NoError(t, err)
+	}
+}
+
 // A logout for which there is no room is told at once, and is tried again.
 func TestALogoutForWhichThereIsNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

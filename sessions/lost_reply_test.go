@@ -54,3 +54,23 @@ func TestChangeOfARecordThatIsGone(t *testing.T) {
 		require.Less(t, time.Since(start), time.Second)
 	})
 }
+
+// Where a record does not open that was perhaps written, nothing else is written.
+func TestLostReplyAndARecordThatDoesNotOpen(t *testing.T) {
+	st, m := setup(t, sessions.Config{})
+	tok := begin(t, m)
+	s := load(t, m, tok)
+	increment(t, s)
+	st.after = on("save", 1, func() error {
+		rec := stores.Record{Data: []byte("\x01garbage"), Expires: time.Now().Add(time.Hour)}
+		require.NoError(t, st.Store.Put(t.Context(), tok.ID.Key(), rec))
+		return errOutage
+	})
+	_, err := m.Commit(t.Context(), s, sessions.Midway)
+	require.ErrorIs(t, err, sessions.ErrUnreadable)
+	saves := st.saves.Load()
+	increment(t, s)
+	_, err = m.Commit(t.Context(), s, sessions.Midway)
+	require.ErrorIs(t, err, sessions.ErrUnreadable)
+	require.Equal(t, saves, st.saves.Load())
+}

@@ -240,6 +240,37 @@ func TestRevokeOthersAtOnce(t *testing.T) {
 	commit(t, o.m, s)
 }
 
+// An epoch never goes back: a login that an end must not let live would.
+func TestEpochsGrow(t *testing.T) {
+	for what, last := range map[string]func(*ownersOf, *sessions.Session) error{
+		"all": func(o *ownersOf, _ *sessions.Session) error {
+			_, err := o.m.RevokeAll(o.t.Context(), "ann")
+			return err
+		},
+		"others": func(o *ownersOf, s *sessions.Session) error { _, err := o.m.RevokeOthers(o.t.Context(), s); return err },
+	} {
+		t.Run(what, func(t *testing.T) {
+			store := newStore(t)
+			o := newOwnersOf(t, store, nil)
+			_, err := o.m.RevokeAll(t.Context(), "ann") // so that there is one
+			require.NoError(t, err)
+			own := o.load(o.login("ann", "phone"))
+			s := o.m.New()
+			store.after = on("load", 1, func() error { // of the epoch, by the last one
+				_, err := o.m.RevokeAll(t.Context(), "ann")
+				require.NoError(t, err)
+				require.NoError(t, s.SetOwner(t.Context(), "ann"))
+				_, err = o.m.RevokeAll(t.Context(), "ann")
+				require.NoError(t, err)
+				return nil
+			})
+			require.NoError(t, last(o, own))
+			_, err = o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+			require.ErrorIs(t, err, sessions.ErrEnded)
+		})
+	}
+}
+
 // A key that comes to the end of the list has no epochs yet.
 func TestEpochsWhenAKeyComes(t *testing.T) {
 	for _, last := range []bool{true, false} {
