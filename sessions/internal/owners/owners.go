@@ -141,7 +141,7 @@ func (o *Owners) Refile(ctx context.Context, base *record.State, md *envelope.Me
 // Misfiled tells whether the entry of a session is filed under a retired key: when that
 // is taken out, the session would be alive and on no list.
 func (o *Owners) Misfiled(md *envelope.Metadata) bool {
-	return o != nil && md.Owner != "" && !strings.HasPrefix(md.Owner, o.filed+" ")
+	return o != nil && md.Owner != "" && !strings.HasPrefix(md.Owner, o.filed)
 }
 
 func (o *Owners) file(ctx context.Context, key stores.Key, md *envelope.Metadata, w Ownership, login time.Time) error {
