@@ -48,6 +48,33 @@ func (s *Session) Limit(lifetime, idle time.Duration) error {
 	})
 }
 
+// BeganAt says that the session began before it came here: elsewhere, from where the
+// application has moved it. Its absolute end is counted from then, so that moving a
+// session does not renew it. A login of a session that is stored starts it anew: call
+// BeganAt after [Session.Regenerate] or [Session.SetOwner]. A time after the session's
+// beginning changes nothing, since machines' clocks differ.
+//
+// A session that began so long ago that its lifetime is over is [ErrEnded], and is as
+// it was: discard it, and take the user for nobody. A time before 1970 is [ErrInvalid].
+func (s *Session) BeganAt(t time.Time) error {
+	if !s.usable() {
+		return ErrNotLoaded
+	}
+	if t.Unix() < 0 {
+		return fmt.Errorf("%w: the time at which a session began is after 1970", ErrInvalid)
+	}
+	t = t.Truncate(time.Millisecond).UTC()
+	end := s.m.policy.Deadline(t)
+	if !end.After(now()) {
+		return fmt.Errorf("%w: it began so long ago that WithLifetime(%v) is over", ErrEnded, s.m.policy.Lifetime)
+	}
+	return s.edit(func(md *envelope.Metadata) {
+		if t.Before(md.Created) {
+			md.Created, md.Deadline = t, expiry.Earlier(md.Deadline, end)
+		}
+	})
+}
+
 // SetAuthenticated notes that the user proved who they are at that time: with a
 // password, a second factor, a key. A time in the future, which would count as
 // fresh until it has passed, and one before 1970 are [ErrInvalid].
