@@ -67,6 +67,32 @@ func TestALoginHasRoomWhateverTheLayout(t *testing.T) {
 	}
 }
 
+// A new ID's record that was written, and then could not be written once more, ends.
+func TestARefusalAfterTheFirstWrite(t *testing.T) {
+	st, m, other := processes(t, sessions.Config{})
+	tok := begin(t, m)
+	s := load(t, m, tok)
+	require.NoError(t, s.Regenerate())
+	saves := 0
+	st.before = func(_ context.Context, c call) error {
+		switch {
+		case c.op == "move":
+			first := load(t, other, tok)
+			increment(t, first)
+			commit(t, other, first)
+		case c.op == "save" && c.key != tok.ID.Key():
+			if saves++; saves == 2 {
+				return stores.ErrTooLarge
+			}
+		}
+		return nil
+	}
+	_, err := m.Commit(t.Context(), s, sessions.BeforeResponse)
+	require.ErrorIs(t, err, stores.ErrTooLarge)
+	require.Equal(t, 1, st.Len())
+	requireCount(t, m, tok, 2)
+}
+
 // What did not fit was not written, and less may fit.
 func TestLessMayFit(t *testing.T) {
 	for _, refusal := range []error{errNoRoom, stores.ErrTooLarge} {
