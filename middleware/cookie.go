@@ -28,9 +28,10 @@ const (
 
 // cookie is our cookie but for its value.
 type cookie struct {
-	name  string
-	attrs string // "; Path=/; HttpOnly; …", the same for setting and removing
-	room  int    // characters of a value for which its line has room
+	name   string
+	attrs  string // "; Path=/; HttpOnly; …", the same for setting and removing
+	room   int    // characters of a value for which its line has room
+	sample http.Cookie
 }
 
 func newCookie(o *options) (cookie, error) {
@@ -84,7 +85,8 @@ func newCookie(o *options) (cookie, error) {
 	if room < minRoom {
 		return fail("WithCookieName, WithCookiePath and WithCookieDomain have %d bytes together, which leaves %d for the session; shorten them", len(name)+len(path)+len(o.cookieDomain), max(room, 0))
 	}
-	return cookie{name, attrs, room}, nil
+	sample.Value = ""
+	return cookie{name, attrs, room, *sample}, nil
 }
 
 // defaultName returns the name with the strongest prefix that the attributes

@@ -476,3 +476,13 @@ func TestEndedElsewhere(t *testing.T) {
 		require.Equal(t, "0", ask(mw.Handler(peek), "/", cookie).body)
 	})
 }
+
+// What works beside the cookie can ask for its name and attributes, and changes a copy.
+func TestCookieBesideIt(t *testing.T) {
+	mw := memory(t).new(t, middleware.WithCookieDomain("app.example"), middleware.WithSameSite(http.SameSiteStrictMode))
+	want := http.Cookie{Name: "__Secure-session", Path: "/", Domain: "app.example", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	c := mw.Cookie()
+	require.Equal(t, &want, c)
+	c.Name = "other"
+	require.Equal(t, &want, mw.Cookie())
+}

@@ -57,6 +57,13 @@ func New(store stores.Store, opts ...Option) (*Middleware, error) {
 // request.
 func (m *Middleware) Manager() *sessions.Manager { return m.manager }
 
+// Cookie returns the name and the attributes of the sessions' cookie, without a value or
+// an age, for what works beside it. The caller may change what it gets.
+func (m *Middleware) Cookie() *http.Cookie {
+	c := m.cookie.sample
+	return &c
+}
+
 // Handler returns next with sessions. The request that next is given reaches its
 // session by [sessions.Load] and [sessions.FromContext].
 //
