@@ -269,7 +269,7 @@ func (e *events) add(name string) func(context.Context, sessions.Event) {
 func (e *events) option() middleware.Option {
 	return middleware.WithHooks(sessions.Hooks{
 		Loaded: e.add("loaded"), Created: e.add("created"), Saved: e.add("saved"), Touched: e.add("touched"),
-		Conflict: e.add("conflict"), Regenerated: e.add("regenerated"), Destroyed: e.add("destroyed"), Ended: e.add("ended"),
+		Conflict: e.add("conflict"), Regenerated: e.add("regenerated"), Destroyed: e.add("destroyed"), Revoked: e.add("revoked"), Ended: e.add("ended"),
 		Rejected: e.add("rejected"), LateChange: e.add("late"), Refused: e.add("refused"), StoreError: e.add("store error"),
 	})
 }

@@ -78,7 +78,7 @@ func TestLogAndHooksMayLookUpTheSession(t *testing.T) {
 				sessions.Commit(ctx)
 			}
 			mw := s.new(t, middleware.WithLogger(slog.New(h)), middleware.WithHooks(sessions.Hooks{
-				Loaded: look, Created: look, Saved: look, Touched: look, Conflict: look, Regenerated: look, Destroyed: look,
+				Loaded: look, Created: look, Saved: look, Touched: look, Conflict: look, Regenerated: look, Destroyed: look, Revoked: look,
 				Ended: look, Rejected: look, LateChange: look, Refused: look, StoreError: look,
 			}))
 			for name, do := range map[string]http.HandlerFunc{

@@ -112,7 +112,7 @@ func TestEndThenBegin(t *testing.T) {
 			require.Equal(t, sessions.Replace, change.Action)
 			require.False(t, change.Token.ID.Equal(tok.ID))
 			require.Equal(t, 1, st.Len())
-			requireRejected(t, m, tok, sessions.Unknown)
+			requireRejected(t, m, tok, sessions.Ended)
 
 			s = load(t, m, change.Token)
 			text, err := name.Get(s)
@@ -344,7 +344,7 @@ func TestEndComesFirst(t *testing.T) {
 		require.Equal(t, sessions.Keep, change.Action)
 		st.before = nil
 		require.Equal(t, sessions.Remove, commit(t, m, s).Action)
-		requireRejected(t, m, tok, sessions.Unknown)
+		requireRejected(t, m, tok, sessions.Ended)
 	})
 }
 

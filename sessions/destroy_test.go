@@ -27,7 +27,7 @@ func TestDestroyAfterTheSessionMoved(t *testing.T) {
 		c, err := m.Commit(context.Background(), slow, p)
 		require.NoError(t, err)
 		require.Equal(t, sessions.Keep, c.Action, "the cookie may be a newer login's")
-		requireRejected(t, m, moved, sessions.Unknown)
+		requireRejected(t, m, moved, sessions.Ended)
 		require.Zero(t, st.Len())
 	}
 }
@@ -73,6 +73,6 @@ func TestDestroyDuringALogin(t *testing.T) {
 	_, err = m.Commit(t.Context(), s, sessions.Midway)
 	require.ErrorIs(t, err, sessions.ErrEnded)
 	require.Equal(t, sessions.Remove, commit(t, m, s).Action)
-	requireRejected(t, m, c.Token, sessions.Unknown)
+	requireRejected(t, m, c.Token, sessions.Ended)
 	require.Zero(t, st.Len())
 }

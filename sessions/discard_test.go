@@ -67,7 +67,7 @@ func TestDiscardKeepsTheLogout(t *testing.T) {
 	require.NoError(t, name.Set(s, "Grace")) // would begin another session
 	s.Discard()
 	require.Equal(t, sessions.Remove, commit(t, m, s).Action)
-	requireRejected(t, m, tok, sessions.Unknown)
+	requireRejected(t, m, tok, sessions.Ended)
 	require.Zero(t, st.Len())
 }
 

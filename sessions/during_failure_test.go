@@ -41,7 +41,7 @@ func TestDestroyDuringAFailingCommit(t *testing.T) {
 			c, err = m.Commit(t.Context(), s, sessions.Midway)
 			require.NoError(t, err)
 			require.Equal(t, sessions.Replace, c.Action)
-			requireRejected(t, m, tok, sessions.Unknown)
+			requireRejected(t, m, tok, sessions.Ended)
 			require.Equal(t, 1, st.Len())
 		})
 	}

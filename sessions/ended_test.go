@@ -62,7 +62,7 @@ func TestEndsAreStubs(t *testing.T) {
 				}
 			}
 			requireRejected(t, m, first, sessions.Replaced)
-			requireRejected(t, m, second, sessions.Unknown)
+			requireRejected(t, m, second, sessions.Ended)
 			time.Sleep(want)
 			requireRejected(t, m, first, sessions.Unknown)
 			requireRejected(t, m, second, sessions.Unknown)
@@ -84,7 +84,7 @@ func TestALogoutFollowsTheSession(t *testing.T) {
 		use(t, m, tok, true)
 		require.Equal(t, sessions.Remove, commit(t, process, logout).Action)
 		require.Zero(t, st.Len())
-		requireRejected(t, m, tok, sessions.Unknown)
+		requireRejected(t, m, tok, sessions.Ended)
 
 		// So does one that comes with an old ID.
 		first = begin(t, m)
@@ -128,7 +128,7 @@ func TestALogoutFollowsASessionThatMovesOn(t *testing.T) {
 			require.Equal(t, sessions.Remove, commit(t, process, logout).Action)
 			st.before = nil
 			require.Zero(t, st.Len())
-			requireRejected(t, m, tok, sessions.Unknown)
+			requireRejected(t, m, tok, sessions.Ended)
 		}
 	}
 }
@@ -251,7 +251,7 @@ func TestWhatArrivesLateFindsTheStub(t *testing.T) {
 					require.ErrorIs(t, err, stores.ErrConflict)
 				}
 				require.Equal(t, alive, st.Len())
-				requireRejected(t, m, token.Token{ID: id}, sessions.Unknown)
+				requireRejected(t, m, token.Token{ID: id}, sessions.Ended)
 			})
 		})
 	}
@@ -306,7 +306,7 @@ func TestHybridLogoutWithAnOldCookie(t *testing.T) {
 	s.Destroy()
 	require.Equal(t, sessions.Remove, commit(t, m, s).Action)
 	require.Zero(t, st.Len())
-	requireRejected(t, m, large, sessions.Unknown)
+	requireRejected(t, m, large, sessions.Ended)
 }
 
 // A copy that is not older than the cookie cache's time says nothing of an end. Who
@@ -343,7 +343,7 @@ func TestStubsNeedNoKey(t *testing.T) {
 	commit(t, m, s)
 	other := newManager(t, st, sessions.Config{})
 	requireRejected(t, other, first, sessions.Replaced)
-	requireRejected(t, other, second, sessions.Unknown)
+	requireRejected(t, other, second, sessions.Ended)
 
 	tok := begin(t, m)
 	ring, err := encrypt.NewAESGCM(encrypt.GenerateKey())

@@ -65,7 +65,8 @@ const (
 	Malformed Reason = "malformed"          // not the form of a token
 	Forged    Reason = "forged"             // the ID's MAC is wrong or missing
 	Tampered  Reason = "does not open"      // the payload does not authenticate or open
-	Unknown   Reason = "unknown"            // the store has no such session, or it was ended
+	Ended     Reason = "ended"              // by a logout, a revocation or a limit, some minutes ago at most
+	Unknown   Reason = "unknown"            // the store has no such session
 	Replaced  Reason = "replaced"           // the session has another ID now
 	Expired   Reason = "expired"            // past its deadline or idle timeout
 	Ambiguous Reason = "more than one live" // two cookies name different live sessions

@@ -129,7 +129,7 @@ func TestUnknownErrorOfADestroy(t *testing.T) {
 			s.Destroy()
 			fails()
 			require.Equal(t, sessions.Remove, commit(t, m, s).Action)
-			requireRejected(t, m, tok, sessions.Unknown)
+			requireRejected(t, m, tok, sessions.Ended)
 		}
 		tok := begin(t, m)
 		s := load(t, m, tok)
@@ -143,7 +143,7 @@ func TestUnknownErrorOfADestroy(t *testing.T) {
 		change, err = m.Commit(t.Context(), s, sessions.Midway)
 		require.NoError(t, err)
 		require.Equal(t, sessions.Remove, change.Action)
-		requireRejected(t, m, tok, sessions.Unknown)
+		requireRejected(t, m, tok, sessions.Ended)
 	})
 }
 

@@ -252,7 +252,7 @@ func (e *events) of(kind string) []sessions.Event {
 func (e *events) hooks() sessions.Hooks {
 	return sessions.Hooks{
 		Loaded: e.add("loaded"), Created: e.add("created"), Saved: e.add("saved"), Touched: e.add("touched"),
-		Conflict: e.add("conflict"), Regenerated: e.add("regenerated"), Destroyed: e.add("destroyed"), Ended: e.add("ended"),
+		Conflict: e.add("conflict"), Regenerated: e.add("regenerated"), Destroyed: e.add("destroyed"), Revoked: e.add("revoked"), Ended: e.add("ended"),
 		Rejected: e.add("rejected"), LateChange: e.add("late change"), Refused: e.add("refused"), StoreError: e.add("store error"),
 	}
 }

@@ -32,7 +32,8 @@ type Hooks struct {
 	Touched     func(context.Context, Event) // the expiry moved on, nothing else
 	Conflict    func(context.Context, Event) // another write came first; Attempts so far
 	Regenerated func(context.Context, Event) // the session has a new ID; Key is the new one
-	Destroyed   func(context.Context, Event) // the session was ended by this request
+	Destroyed   func(context.Context, Event) // the session was ended by its own request
+	Revoked     func(context.Context, Event) // it was ended by Manager.Revoke and its like, or by a newer login beyond its owner's limit
 	Ended       func(context.Context, Event) // it was ended elsewhere; this request wrote nothing
 	Rejected    func(context.Context, Event) // the client's token was not accepted
 	LateChange  func(context.Context, Event) // a change after the response began was discarded
@@ -42,7 +43,7 @@ type Hooks struct {
 
 // any tells whether there is a hook.
 func (h *Hooks) any() bool {
-	for _, k := range []kind{evLoaded, evCreated, evSaved, evTouched, evConflict, evRegenerated, evDestroyed, evEnded, evRejected, evLateChange, evRefused, evStoreError} {
+	for _, k := range []kind{evLoaded, evCreated, evSaved, evTouched, evConflict, evRegenerated, evDestroyed, evRevoked, evEnded, evRejected, evLateChange, evRefused, evStoreError} {
 		if k.hook(h) != nil {
 			return true
 		}
@@ -65,6 +66,8 @@ var (
 	evConflict    = kind{func(h *Hooks) func(context.Context, Event) { return h.Conflict }, slog.LevelDebug, "session changed by another request; replaying"}
 	evRegenerated = kind{func(h *Hooks) func(context.Context, Event) { return h.Regenerated }, slog.LevelDebug, "session has a new ID"}
 	evDestroyed   = kind{func(h *Hooks) func(context.Context, Event) { return h.Destroyed }, slog.LevelDebug, "session destroyed"}
+	evRevoked     = kind{func(h *Hooks) func(context.Context, Event) { return h.Revoked }, slog.LevelInfo, "session revoked"}
+	evOutdone     = kind{func(h *Hooks) func(context.Context, Event) { return h.Revoked }, slog.LevelInfo, "session ended by a newer login of its owner, who has as many as are allowed"}
 	evEnded       = kind{func(h *Hooks) func(context.Context, Event) { return h.Ended }, slog.LevelInfo, "session was ended elsewhere; nothing written"}
 	evRejected    = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelInfo, "session token rejected"}
 	evUnknownKey  = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelWarn, "session token rejected: it names a key that is not in the ring; was the key removed too early, or added too late?"}

@@ -56,7 +56,7 @@ func (j *journal) config(c sessions.Config) sessions.Config {
 	c.Logger = slog.New(j)
 	c.Hooks = sessions.Hooks{
 		Loaded: j.hook("Loaded"), Created: j.hook("Created"), Saved: j.hook("Saved"), Touched: j.hook("Touched"),
-		Conflict: j.hook("Conflict"), Regenerated: j.hook("Regenerated"), Destroyed: j.hook("Destroyed"), Ended: j.hook("Ended"),
+		Conflict: j.hook("Conflict"), Regenerated: j.hook("Regenerated"), Destroyed: j.hook("Destroyed"), Revoked: j.hook("Revoked"), Ended: j.hook("Ended"),
 		Rejected: j.hook("Rejected"), LateChange: j.hook("LateChange"), Refused: j.hook("Refused"), StoreError: j.hook("StoreError"),
 	}
 	return c
@@ -77,6 +77,7 @@ var texts = map[string]string{
 	"Conflict":    "DEBUG session changed by another request; replaying",
 	"Regenerated": "DEBUG session has a new ID",
 	"Destroyed":   "DEBUG session destroyed",
+	"Revoked":     "INFO session revoked",
 	"Ended":       "INFO session was ended elsewhere; nothing written",
 	"Rejected":    "INFO session token rejected",
 	"LateChange":  "WARN session change after the response began was discarded",
@@ -338,8 +339,8 @@ func TestWhatIsTold(t *testing.T) {
 		j.requireTold(t, happening{hook: "Rejected", reason: sessions.Malformed, err: "stores: malformed payload: the ID has neither 32 nor 54 characters"})
 
 		st.end(t, tok.ID.Key())
-		requireRejected(t, m, tok, sessions.Unknown)
-		j.requireTold(t, happening{hook: "Rejected", id: tok.ID, reason: sessions.Unknown})
+		requireRejected(t, m, tok, sessions.Ended)
+		j.requireTold(t, happening{hook: "Rejected", id: tok.ID, reason: sessions.Ended})
 		tok = begin(t, m)
 		s := load(t, m, tok)
 		require.NoError(t, s.Regenerate())
@@ -371,7 +372,7 @@ func TestWhatIsTold(t *testing.T) {
 		tok := commit(t, m, s).Token
 		j.forget()
 		require.NoError(t, m.Revoke(t.Context(), "ada", s.Handle()))
-		j.requireTold(t, happening{hook: "Destroyed", id: tok.ID})
+		j.requireTold(t, happening{hook: "Revoked", id: tok.ID})
 
 		s = m.New()
 		require.NoError(t, s.SetOwner(t.Context(), "ada"))
@@ -383,6 +384,19 @@ func TestWhatIsTold(t *testing.T) {
 		_, cause, _ := strings.Cut(j.lines[0], " err=")
 		require.Contains(t, cause, sessions.ErrUnreadable.Error())
 		j.requireTold(t, happening{hook: "StoreError", id: tok.ID, err: cause})
+	})
+	tell("an owner's limit", func(t *testing.T) {
+		j, _, m, _ := start(t, sessions.Config{Owners: owners, MaxSessionsPerOwner: 1, Overflow: sessions.EndOldest})
+		login := func() sessions.ID {
+			s := m.New()
+			require.NoError(t, s.SetOwner(t.Context(), "ada"))
+			return commit(t, m, s).Token.ID
+		}
+		first := login()
+		j.forget()
+		second := login()
+		j.requireTold(t, happening{hook: "Revoked", id: first, text: "INFO session ended by a newer login of its owner, who has as many as are allowed"},
+			happening{hook: "Created", id: second, attempts: 1})
 	})
 	tell("a copy while the store is down", func(t *testing.T) {
 		j, st, m, _ := start(t, sessions.Config{CookieCache: time.Second, CookieCacheFallback: time.Minute})

@@ -234,11 +234,11 @@ func TestRegenerateRacingDestroy(t *testing.T) {
 			ended++
 			require.ErrorIs(t, err, sessions.ErrEnded)
 			require.Equal(t, sessions.Change{}, change)
-			requireRejected(t, m, tok, sessions.Unknown)
+			requireRejected(t, m, tok, sessions.Ended)
 			continue
 		}
 		requireRejected(t, m, tok, sessions.Replaced)
-		requireRejected(t, m, change.Token, sessions.Unknown)
+		requireRejected(t, m, change.Token, sessions.Ended)
 	}
 	t.Logf("the logout was first in %d of 300", ended)
 }
@@ -358,7 +358,7 @@ func TestLogoutDuringSlowRequests(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	requireRejected(t, m, tok, sessions.Unknown)
+	requireRejected(t, m, tok, sessions.Ended)
 	require.Equal(t, 1, st.Len())
 	requireCount(t, m, login, 1)
 }
@@ -465,7 +465,7 @@ func TestHooksHoldNoLock(t *testing.T) {
 		}
 	}
 	st, m := setup(t, sessions.Config{Hooks: sessions.Hooks{
-		Loaded: look, Created: look, Saved: look, Conflict: look, Regenerated: look, Destroyed: look, LateChange: look, StoreError: look, Ended: look,
+		Loaded: look, Created: look, Saved: look, Conflict: look, Regenerated: look, Destroyed: look, Revoked: look, LateChange: look, StoreError: look, Ended: look,
 	}})
 	within(t, func() {
 		tok := begin(t, m)

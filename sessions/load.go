@@ -22,7 +22,7 @@ func (m *Manager) load(ctx context.Context, tok token.Token) (*Session, error) {
 	key := tok.ID.Key()
 	st, stub, err := m.find(ctx, tok)
 	if stub != nil {
-		err = rejected(Unknown, nil)
+		err = rejected(Ended, nil)
 		if stub.Moved() {
 			err = rejected(Replaced, nil)
 		}

@@ -208,6 +208,9 @@ func (m *Manager) setOwners(c Config) error {
 	o, err := owners.New(owners.Config{
 		Index: index, Engine: m.engine, Keys: c.Owners, Audience: c.Audience, Name: c.Name,
 		Most: c.MaxSessionsPerOwner, EndOldest: c.Overflow == EndOldest,
+		Outdone: func(ctx context.Context, key stores.Key) {
+			m.emit(ctx, evOutdone, key, time.Time{}, Event{})
+		},
 		Unreadable: func(ctx context.Context, key stores.Key, err error) {
 			m.emit(ctx, evStoreError, key, time.Time{}, Event{Err: err})
 		},

@@ -132,7 +132,7 @@ func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) erro
 	}
 	started := m.clock()
 	if err = m.owners.EndOne(ctx, userID, key); err == nil {
-		m.emit(ctx, evDestroyed, key, started, Event{})
+		m.emit(ctx, evRevoked, key, started, Event{})
 	}
 	return err
 }
@@ -188,7 +188,7 @@ func (m *Manager) endAll(ctx context.Context, user string, spared uint64) (int, 
 	started := m.clock()
 	ended, err := m.owners.EndAll(ctx, user, spared)
 	for _, key := range ended {
-		m.emit(ctx, evDestroyed, key, started, Event{})
+		m.emit(ctx, evRevoked, key, started, Event{})
 	}
 	return len(ended), err
 }

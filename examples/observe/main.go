@@ -92,6 +92,7 @@ func count(counters *expvar.Map) sessions.Hooks {
 		Conflict:    event("conflict"),
 		Regenerated: event("regenerated"),
 		Destroyed:   event("destroyed"),
+		Revoked:     event("revoked"),
 		Ended:       event("ended"),
 		LateChange:  event("late_change"),
 		Refused:     event("refused"),

@@ -54,8 +54,12 @@ func (o *Owners) limit(ctx context.Context, key stores.Key, w Ownership) error {
 		}
 	}
 	if len(over) > 0 {
-		if _, err := o.endThese(ctx, over); err != nil {
+		ended, err := o.endThese(ctx, over)
+		if err != nil {
 			return err
+		}
+		for _, key := range ended {
+			o.Outdone(ctx, key)
 		}
 	}
 	if lost {

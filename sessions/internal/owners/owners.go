@@ -57,6 +57,9 @@ type Config struct {
 	Most      int  // sessions of one owner; 0: any number
 	EndOldest bool // end the oldest beyond that, instead of refusing the new one
 
+	// Outdone is told of a session that a newer login has ended.
+	Outdone func(ctx context.Context, key stores.Key)
+
 	// Unreadable is told of an entry that does not open.
 	Unreadable func(ctx context.Context, key stores.Key, err error)
 }
