@@ -66,6 +66,8 @@ func newCookie(o *options) (cookie, error) {
 		return fail("WithSameSite(None) needs Secure; leave WithInsecureHTTP out")
 	case o.partitioned && o.insecureHTTP:
 		return fail("WithPartitioned needs Secure; leave WithInsecureHTTP out")
+	case o.partitioned && sameSite != http.SameSiteNoneMode:
+		return fail("WithPartitioned is for a page inside of another site's, where a cookie with WithSameSite(Lax or Strict) is never sent; add WithSameSite(http.SameSiteNoneMode), or leave WithPartitioned out")
 	case !strings.HasPrefix(path, "/"):
 		return fail("WithCookiePath(%q) does not begin with a slash, so browsers would ignore it; add one", path)
 	case len(path) > maxAttributeSize:

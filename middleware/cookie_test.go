@@ -164,7 +164,7 @@ func TestSizeLimit(t *testing.T) {
 		"session-only":  nil,
 		"400 days":      {middleware.WithLifetime(400 * 24 * time.Hour), middleware.WithPersistentCookie()},
 		"signed IDs":    {middleware.WithSignedIDs(encrypt.GenerateKey())},
-		"all":           {middleware.WithPersistentCookie(), middleware.WithSameSite(http.SameSiteStrictMode), middleware.WithPartitioned()},
+		"all":           {middleware.WithPersistentCookie(), middleware.WithSameSite(http.SameSiteNoneMode), middleware.WithPartitioned()},
 		"path, domain":  {middleware.WithCookiePath("/" + strings.Repeat("p", 1000)), middleware.WithCookieDomain(strings.Repeat("d.", 100) + "example.com")},
 		"insecure HTTP": {middleware.WithInsecureHTTP(), middleware.WithInsecureScriptAccess()},
 	}

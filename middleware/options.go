@@ -207,7 +207,10 @@ func WithSameSite(mode http.SameSite) Option {
 }
 
 // WithPartitioned keeps a separate cookie for each top-level site that embeds
-// this one (CHIPS).
+// this one (CHIPS). It needs [WithSameSite](http.SameSiteNoneMode): a cookie that is
+// Lax or Strict is not sent in an embedded page at all. Browsers that block other sites'
+// cookies take the partitioned ones alone, so WithSameSite(http.SameSiteNoneMode)
+// without it serves embedded pages in some browsers only.
 func WithPartitioned() Option {
 	return set(func(o *options) { o.partitioned = true })
 }

@@ -57,6 +57,8 @@ func TestInvalidOptions(t *testing.T) {
 		{"__Host-Http- insecure", mem, opts{middleware.WithCookieName("__Host-Http-id"), middleware.WithInsecureHTTP()}, "WithInsecureHTTP", "leave WithInsecureHTTP out"},
 		{"prefix in another case", mem, opts{middleware.WithCookieName("__hOsT-id"), middleware.WithCookieDomain("example.com")}, "WithCookieDomain", "leave the domain out"},
 		{"Partitioned without Secure", mem, opts{middleware.WithPartitioned(), middleware.WithInsecureHTTP()}, "WithPartitioned", "leave WithInsecureHTTP out"},
+		{"Partitioned and Lax", mem, opts{middleware.WithPartitioned()}, "WithPartitioned", "add WithSameSite(http.SameSiteNoneMode)"},
+		{"Partitioned and Strict", mem, opts{middleware.WithPartitioned(), middleware.WithSameSite(http.SameSiteStrictMode)}, "WithPartitioned", "add WithSameSite(http.SameSiteNoneMode)"},
 		{"path without slash", mem, opts{middleware.WithCookiePath("app")}, "WithCookiePath", "add one"},
 		{"path with semicolon", mem, opts{middleware.WithCookiePath("/a;b")}, "WithCookiePath", "invalid"},
 		{"path with line end", mem, opts{middleware.WithCookiePath("/a\r\nX: y")}, "WithCookiePath", "invalid"},
