@@ -141,7 +141,7 @@ func TestCounters(t *testing.T) {
 		`bulla_events_total{event="destroyed"}`:    1,
 		`bulla_events_total{event="store_error"}`:  1,
 		`bulla_events_total{event="late_change"}`:  0,
-		`bulla_rejected_total{reason="unknown"}`:   1,
+		`bulla_rejected_total{reason="ended"}`:     1,
 		`bulla_rejected_total{reason="malformed"}`: 2,
 	} {
 		require.Contains(t, body, fmt.Sprintf("%s %d\n", series, want))
