@@ -30,6 +30,9 @@ func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Recor
 			if err != nil && err != stores.ErrNotFound {
 				return nil, err
 			}
+			if err == nil {
+				s.seen.note(batch[i], rec.Revision)
+			}
 			recs = append(recs, rec)
 		}
 	}
@@ -39,10 +42,10 @@ func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Recor
 // SaveMany implements [stores.Batcher]. Its round trips and time are those of
 // LoadMany. A record that breaks the contract is found before any is written.
 func (s *Store) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.Record) ([]bool, error) {
-	writes := make([]write, len(keys))
+	writes, revs := make([]write, len(keys)), make([]stores.Revision, len(keys))
 	for i, key := range keys {
 		var err error
-		if writes[i], _, err = s.save(key, recs[i]); err != nil {
+		if writes[i], revs[i], err = s.save(key, recs[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -68,7 +71,11 @@ func (s *Store) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.R
 			}
 		}
 		for _, cmd := range cmds {
-			conflicts = append(conflicts, cmd.Err() == redis.Nil)
+			conflict := cmd.Err() == redis.Nil
+			if i := len(conflicts); !conflict {
+				s.seen.note(keys[i], revs[i])
+			}
+			conflicts = append(conflicts, conflict)
 		}
 	}
 	return conflicts, nil

@@ -24,6 +24,8 @@ type options struct {
 	prefix  *string
 	keyFunc func(stores.Key) string
 	timeout time.Duration
+
+	staleReads bool
 }
 
 // WithPrefix puts prefix in front of every key, in place of [DefaultPrefix]. It
@@ -62,6 +64,19 @@ func WithTimeout(d time.Duration) Option {
 			return fmt.Errorf("redisstore: WithTimeout(%v): the limit must be positive", d)
 		}
 		o.timeout = d
+		return nil
+	}
+}
+
+// WithStaleReads lets a request that only reads be answered by what the client
+// has in the process's memory, or by a replica: see "Stale reads" in the package's
+// documentation for what can be stale, and for how long. The client must be a
+// [redis.Client] with ClientSideCacheConfig and a MaxStaleness in it, which is the
+// limit, a [redis.ClusterClient] with ReadOnly, RouteByLatency or RouteRandomly,
+// or a [redis.AutoPipeliner] of one of them.
+func WithStaleReads() Option {
+	return func(o *options) error {
+		o.staleReads = true
 		return nil
 	}
 }

@@ -18,6 +18,7 @@ type Store struct {
 	name    func(stores.Key) string
 	timeout time.Duration
 	client  client
+	seen    *seen // none where no read may be stale
 }
 
 var (
@@ -52,25 +53,50 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{name: name, timeout: o.timeout, client: c}, nil
+	s := &Store{name: name, timeout: o.timeout, client: c}
+	if o.staleReads {
+		behind, err := staleness(client)
+		if err != nil {
+			return nil, err
+		}
+		s.seen = newSeen(behind)
+	}
+	return s, nil
 }
 
 // Place implements [stores.Store].
-func (s *Store) Place() stores.Place { return stores.Place{Name: "redis", Server: s} }
+func (s *Store) Place() stores.Place {
+	return stores.Place{Name: "redis", Server: s, StaleReads: s.seen != nil}
+}
 
-// Load implements [stores.Server]. It is one round trip. The primary answers,
-// whatever fresh says.
-func (s *Store) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (stores.Record, error) {
+// Load implements [stores.Server]. It is one round trip, and none or two where
+// [WithStaleReads] is set. Without that the primary answers, whatever fresh says.
+func (s *Store) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	name := s.name(key)
-	cmd := s.get(ctx, name)
+	if s.seen != nil && fresh == stores.MayBeStale {
+		rec, err := s.load(ctx, redis.NewStringCmd(ctx, "get", name), name)
+		if err != nil || !s.seen.other(key, rec.Revision) {
+			return rec, err
+		}
+	}
+	rec, err := s.load(ctx, s.get(ctx, name), name)
+	if err == nil {
+		s.seen.note(key, rec.Revision)
+	}
+	return rec, err
+}
+
+// load reads the record of the key called name.
+func (s *Store) load(ctx context.Context, cmd *redis.StringCmd, name string) (stores.Record, error) {
 	if err := s.read(ctx, cmd); err != nil {
 		return stores.Record{}, err
 	}
 	return parseReply(cmd, name)
 }
 
-// get asks for a value. A replica or a cache in the client may answer a GET, but
-// not a script, which has no other use here. Its text is shorter than its hash.
+// get asks the primary for a value. A replica or a cache in the client may answer
+// a GET, but not a script, which has no other use here. Its text is shorter than
+// its hash.
 func (s *Store) get(ctx context.Context, name string) *redis.StringCmd {
 	if s.client.plainGet {
 		return redis.NewStringCmd(ctx, "get", name)
@@ -103,6 +129,7 @@ func (s *Store) Save(ctx context.Context, key stores.Key, rec stores.Record) (st
 	if _, err := s.write(ctx, w); err != nil {
 		return "", err
 	}
+	s.seen.note(key, rev)
 	return rev, nil
 }
 
@@ -125,8 +152,11 @@ func (s *Store) Put(ctx context.Context, key stores.Key, rec stores.Record) erro
 	if err != nil {
 		return err
 	}
-	_, err = s.write(ctx, putScript.on(s.name(key), value, life))
-	return err
+	if _, err := s.write(ctx, putScript.on(s.name(key), value, life)); err != nil {
+		return err
+	}
+	s.seen.note(key, stores.Revision(value[:markSize]))
+	return nil
 }
 
 // Touch implements [stores.Toucher]. It is one round trip, and the revision stays

@@ -86,13 +86,12 @@ func (e *Engine) Load(ctx context.Context, id token.ID, fresh stores.Freshness) 
 
 func (e *Engine) load(ctx context.Context, id token.ID, bound encrypt.Bound, fresh stores.Freshness) (*record.State, *record.Stub, error) {
 	asked := now()
-	key := id.Key()
-	rec, err := e.Server.Load(ctx, key, fresh)
+	rec, err := e.Server.Load(ctx, id.Key(), fresh)
 	stub, ended := record.ParseStub(rec.Data)
-	if fresh == stores.MayBeStale && e.StaleReads && (ended && err == nil || errors.Is(err, stores.ErrNotFound)) {
+	stale := fresh == stores.MayBeStale && e.StaleReads
+	if stale && (ended && err == nil || errors.Is(err, stores.ErrNotFound)) {
 		// A session that was begun or moved a moment ago must be found.
-		rec, err = e.Server.Load(ctx, key, stores.Fresh)
-		stub, ended = record.ParseStub(rec.Data)
+		return e.load(ctx, id, bound, stores.Fresh)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -116,6 +115,9 @@ func (e *Engine) load(ctx context.Context, id token.ID, bound encrypt.Bound, fre
 	}
 	expires, changed, live := e.Policy.Live(now(), rec.Expires, &st.Meta)
 	if !live {
+		if stale { // its time may have been moved on a moment ago
+			return e.load(ctx, id, bound, stores.Fresh)
+		}
 		return nil, nil, ErrExpired
 	}
 	st.Expires, st.Stale = expires, retired || changed
