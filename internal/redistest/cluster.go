@@ -4,23 +4,31 @@ package redistest
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Nodes is a Cluster of three primaries.
+// Nodes is a Cluster of three primaries, with or without a replica each.
 type Nodes struct {
-	Servers []*Server
+	Servers []*Server // the primaries first
 	Addrs   []string
 	t       testing.TB
 }
 
 // Cluster starts three servers and makes them one Cluster.
-func Cluster(t testing.TB) *Nodes {
+func Cluster(t testing.TB) *Nodes { return cluster(t, 0) }
+
+// ReplicatedCluster starts six servers and makes them one Cluster of three
+// primaries with a replica each.
+func ReplicatedCluster(t testing.TB) *Nodes { return cluster(t, 1) }
+
+func cluster(t testing.TB, replicas int) *Nodes {
 	t.Helper()
 	n := &Nodes{t: t}
-	for range 3 {
+	servers := 3 * (1 + replicas)
+	for range servers {
 		s := start(t, nil, "--cluster-enabled", "yes", "--cluster-port", freePort(t), "--cluster-node-timeout", "2000")
 		n.Servers = append(n.Servers, s)
 		n.Addrs = append(n.Addrs, s.Addr)
@@ -29,12 +37,19 @@ func Cluster(t testing.TB) *Nodes {
 		s.WaitReady()
 	}
 	args := append([]string{"--cluster", "create"}, n.Addrs...)
-	cli(t, append(args, "--cluster-replicas", "0", "--cluster-yes")...)
+	cli(t, append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...)
 	for _, s := range n.Servers {
 		client := s.Client()
 		Wait(t, "the Cluster serves all slots", func() bool {
 			info, err := client.ClusterInfo(context.Background()).Result()
-			return err == nil && contains(info, "cluster_state:ok") && contains(info, "cluster_known_nodes:3")
+			return err == nil && contains(info, "cluster_state:ok") && contains(info, "cluster_known_nodes:"+strconv.Itoa(servers))
+		})
+		Wait(t, "the replicas are in step", func() bool {
+			info, err := client.Info(context.Background(), "replication").Result()
+			if contains(info, "role:slave") {
+				return err == nil && contains(info, "master_link_status:up")
+			}
+			return err == nil && (replicas == 0 || contains(info, "state=online"))
 		})
 	}
 	return n

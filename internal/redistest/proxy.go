@@ -3,14 +3,18 @@
 package redistest
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// Proxy stands between a client and a server. It counts round trips, and loses
-// replies: the request reaches the server, then the connection breaks.
+// Proxy stands between a client, or a replica, and a server. It counts round
+// trips, loses replies (the request reaches the server, then the connection
+// breaks), holds them back, and cuts the line.
 type Proxy struct {
 	Addr string
 
@@ -19,6 +23,8 @@ type Proxy struct {
 	lose   atomic.Int64
 	every  atomic.Int64
 	lost   atomic.Int64
+	delay  atomic.Int64
+	silent atomic.Bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // nil after the end
@@ -64,6 +70,23 @@ func (p *Proxy) LoseEvery(n int64) { p.every.Store(n) }
 // Lost returns how many replies were lost.
 func (p *Proxy) Lost() int64 { return p.lost.Load() }
 
+// Delay lets everything that comes from the server arrive later by d, from now
+// on.
+func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
+// Silence drops everything that comes from the server while on, without an end of
+// any connection, as a firewall does.
+func (p *Proxy) Silence(on bool) { p.silent.Store(on) }
+
+// Cut breaks all connections. What is under way is lost. New ones are possible.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
 // serve carries one connection until either side ends it.
 func (p *Proxy) serve(client net.Conn) {
 	server, err := net.Dial("tcp", p.server)
@@ -87,9 +110,13 @@ func (p *Proxy) serve(client net.Conn) {
 			return true
 		})
 	})
-	carry(client, server, func() bool {
+	late := newLateWriter(client)
+	carry(late, server, func() bool {
+		late.delay = time.Duration(p.delay.Load())
+		late.silent = p.silent.Load()
 		return !asking.Swap(false) || !p.losesThis()
 	})
+	late.end()
 	client.Close()
 	server.Close()
 	sending.Wait()
@@ -110,7 +137,7 @@ func (p *Proxy) losesThis() bool {
 }
 
 // carry copies until an end, an error, or pass says no.
-func carry(dst, src net.Conn, pass func() bool) {
+func carry(dst io.Writer, src net.Conn, pass func() bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
@@ -126,6 +153,49 @@ func carry(dst, src net.Conn, pass func() bool) {
 			return
 		}
 	}
+}
+
+// lateWriter writes to a connection, some time later, or never.
+type lateWriter struct {
+	conn   net.Conn
+	delay  time.Duration
+	silent bool
+
+	queue   chan parcel
+	running sync.WaitGroup
+}
+
+type parcel struct {
+	at   time.Time
+	data []byte
+}
+
+func newLateWriter(conn net.Conn) *lateWriter {
+	w := &lateWriter{conn: conn, queue: make(chan parcel, 100_000)}
+	w.running.Go(func() {
+		for p := range w.queue {
+			time.Sleep(time.Until(p.at))
+			w.conn.Write(p.data) // fails where the connection is broken already
+		}
+	})
+	return w
+}
+
+// Write implements io.Writer.
+func (w *lateWriter) Write(b []byte) (int, error) {
+	switch {
+	case w.silent:
+		return len(b), nil
+	case w.delay == 0 && len(w.queue) == 0:
+		return w.conn.Write(b)
+	}
+	w.queue <- parcel{time.Now().Add(w.delay), bytes.Clone(b)}
+	return len(b), nil
+}
+
+func (w *lateWriter) end() {
+	close(w.queue)
+	w.running.Wait()
 }
 
 func (p *Proxy) add(conns ...net.Conn) bool {

@@ -18,15 +18,16 @@ const batchSize = 500
 func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Record, error) {
 	recs := make([]stores.Record, 0, len(keys))
 	for batch := range slices.Chunk(keys, batchSize) {
-		cmds := make([]redis.Cmder, len(batch))
+		cmds, names := make([]redis.Cmder, len(batch)), make([]string, len(batch))
 		for i, key := range batch {
-			cmds[i] = s.get(ctx, s.name(key))
+			names[i] = s.name(key)
+			cmds[i] = s.get(ctx, names[i], stores.Fresh)
 		}
-		if err := s.all(ctx, cmds); err != nil {
+		if err := s.all(ctx, names, cmds); err != nil {
 			return nil, err
 		}
 		for i, cmd := range cmds {
-			rec, err := parseReply(cmd.(*redis.StringCmd), s.name(batch[i]))
+			rec, err := parseReply(cmd.(*redis.StringCmd), names[i])
 			if err != nil && err != stores.ErrNotFound {
 				return nil, err
 			}
@@ -51,22 +52,23 @@ func (s *Store) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.R
 	}
 	conflicts := make([]bool, 0, len(keys))
 	for batch := range slices.Chunk(writes, batchSize) {
-		cmds := make([]redis.Cmder, len(batch))
+		cmds, names := make([]redis.Cmder, len(batch)), make([]string, len(batch))
 		for i, w := range batch {
-			cmds[i] = w.command(ctx)
+			cmds[i], names[i] = w.command(ctx), w.name()
 		}
-		if err := s.all(ctx, cmds); err != nil {
+		if err := s.all(ctx, names, cmds); err != nil {
 			return nil, err
 		}
 		var again []redis.Cmder
+		var unknown []string
 		for i, cmd := range cmds {
 			if noScript(cmd.Err()) {
 				cmds[i] = batch[i].withText(ctx)
-				again = append(again, cmds[i])
+				again, unknown = append(again, cmds[i]), append(unknown, names[i])
 			}
 		}
 		if again != nil {
-			if err := s.all(ctx, again); err != nil {
+			if err := s.all(ctx, unknown, again); err != nil {
 				return nil, err
 			}
 		}
@@ -83,13 +85,13 @@ func (s *Store) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.R
 
 // all runs commands in one round trip. If it succeeds each has a reply, none, or
 // a script that its server does not know.
-func (s *Store) all(ctx context.Context, cmds []redis.Cmder) error {
+func (s *Store) all(ctx context.Context, names []string, cmds []redis.Cmder) error {
 	c, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.end()
-	if err := s.client.all(c.ctx, cmds); err != nil {
+	if err := s.client.all(c.ctx, names, cmds); err != nil {
 		return c.failed(err)
 	}
 	for _, cmd := range cmds {

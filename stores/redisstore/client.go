@@ -17,6 +17,7 @@ type client struct {
 	async    *redis.AutoPipeliner
 	plainGet bool // the primary answers a GET, and no cache
 	door     *door
+	replicas replicas
 }
 
 // newClient finds the way to keep the time limit with c.
@@ -78,9 +79,24 @@ func (c *client) do(ctx context.Context, cmd redis.Cmder) error {
 	return c.direct.Process(ctx, cmd)
 }
 
-// all runs commands in one round trip for each node. After an error none of them
-// must be looked at; else each has its own.
-func (c *client) all(ctx context.Context, cmds []redis.Cmder) error {
+// safe runs a command about a key, waits until the replicas have what it wrote, and
+// returns its error.
+func (c *client) safe(ctx context.Context, name string, cmd redis.Cmder) error {
+	if c.replicas.n == 0 {
+		return c.do(ctx, cmd)
+	}
+	if err := c.replicated(ctx, []string{name}, []redis.Cmder{cmd}); err != nil {
+		return err
+	}
+	return cmd.Err()
+}
+
+// all runs commands about these keys in one round trip for each node. After an
+// error none of them must be looked at; else each has its own.
+func (c *client) all(ctx context.Context, names []string, cmds []redis.Cmder) error {
+	if c.replicas.n > 0 {
+		return c.replicated(ctx, names, cmds)
+	}
 	if c.async == nil {
 		_, err := c.direct.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, cmd := range cmds {

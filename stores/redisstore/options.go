@@ -26,6 +26,7 @@ type options struct {
 	timeout time.Duration
 
 	staleReads bool
+	replicas   replicas
 }
 
 // WithPrefix puts prefix in front of every key, in place of [DefaultPrefix]. It
@@ -77,6 +78,30 @@ func WithTimeout(d time.Duration) Option {
 func WithStaleReads() Option {
 	return func(o *options) error {
 		o.staleReads = true
+		return nil
+	}
+}
+
+// WithReplicas lets every call but a Touch and a RemoveEntries wait, for wait at
+// the most, until n replicas have what it wrote, so that a failover to one of them
+// does not lose it; with fewer in time it fails with [stores.ErrUnavailable], and
+// may have been carried out. A fresh Load waits too: what it finds stays. (It
+// writes the key's expiry once more for this.)
+//
+// It is a WAIT behind each command, on its connection and in the same round trip.
+// Replicas answer at least once a second by themselves and at once where they are
+// waited for. wait must be shorter than the store's and the client's time limits.
+//
+// That n replicas have it is not that they are promoted: with more replicas than n
+// a failover can choose one that is behind. Give n all of them, or let Redis refuse
+// to promote such ones. Hooks of a [redis.ClusterClient] do not see the commands;
+// those of its nodes do.
+func WithReplicas(n int, wait time.Duration) Option {
+	return func(o *options) error {
+		if n <= 0 || wait < time.Millisecond {
+			return fmt.Errorf("redisstore: WithReplicas(%d, %v): at least one replica, and a millisecond", n, wait)
+		}
+		o.replicas = replicas{n, wait}
 		return nil
 	}
 }

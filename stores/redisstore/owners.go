@@ -101,7 +101,7 @@ func (s *Store) Entries(ctx context.Context, owner stores.Key) ([]stores.Entry, 
 	name := s.list(owner)
 	cmd := redis.NewCmd(ctx, "eval", entriesText, 1, name)
 	cmd.SetFirstKeyPos(3) // where a Cluster finds the key
-	if err := s.read(ctx, cmd); err != nil {
+	if err := s.read(ctx, s.client.do, cmd); err != nil {
 		return nil, err
 	}
 	reply, err := cmd.StringSlice()
@@ -153,7 +153,7 @@ func (s *Store) RemoveEntries(ctx context.Context, owner stores.Key, keys ...sto
 			field := key.Hash()
 			args = append(args, field[:])
 		}
-		if _, err := s.write(ctx, write{args: args}); err != nil {
+		if _, err := s.write(ctx, write{args: args, lonely: true}); err != nil {
 			return err
 		}
 	}

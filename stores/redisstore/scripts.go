@@ -29,6 +29,15 @@ func (s *script) on(name string, args ...any) write {
 type write struct {
 	args   []any
 	script *script // none for a plain command
+	lonely bool    // no replica is waited for
+}
+
+// name returns the key that it is about.
+func (w write) name() string {
+	if w.script != nil {
+		return w.args[3].(string)
+	}
+	return w.args[1].(string)
 }
 
 func (w write) command(ctx context.Context) once {

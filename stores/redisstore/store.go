@@ -53,6 +53,12 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.replicas.n > 0 {
+		if err := o.replicas.check(client, o.timeout); err != nil {
+			return nil, err
+		}
+		c.replicas = o.replicas
+	}
 	s := &Store{name: name, timeout: o.timeout, client: c}
 	if o.staleReads {
 		behind, err := staleness(client)
@@ -74,47 +80,57 @@ func (s *Store) Place() stores.Place {
 func (s *Store) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	name := s.name(key)
 	if s.seen != nil && fresh == stores.MayBeStale {
-		rec, err := s.load(ctx, redis.NewStringCmd(ctx, "get", name), name)
+		cmd := redis.NewStringCmd(ctx, "get", name)
+		if err := s.read(ctx, s.client.do, cmd); err != nil {
+			return stores.Record{}, err
+		}
+		rec, err := parseReply(cmd, name)
 		if err != nil || !s.seen.other(key, rec.Revision) {
 			return rec, err
 		}
 	}
-	rec, err := s.load(ctx, s.get(ctx, name), name)
+	cmd, run := s.get(ctx, name, fresh), s.client.do
+	if fresh == stores.Fresh {
+		run = func(ctx context.Context, cmd redis.Cmder) error { return s.client.safe(ctx, name, cmd) }
+	}
+	if err := s.read(ctx, run, cmd); err != nil {
+		return stores.Record{}, err
+	}
+	rec, err := parseReply(cmd, name)
 	if err == nil {
 		s.seen.note(key, rec.Revision)
 	}
 	return rec, err
 }
 
-// load reads the record of the key called name.
-func (s *Store) load(ctx context.Context, cmd *redis.StringCmd, name string) (stores.Record, error) {
-	if err := s.read(ctx, cmd); err != nil {
-		return stores.Record{}, err
-	}
-	return parseReply(cmd, name)
-}
-
 // get asks the primary for a value. A replica or a cache in the client may answer
 // a GET, but not a script, which has no other use here. Its text is shorter than
 // its hash.
-func (s *Store) get(ctx context.Context, name string) *redis.StringCmd {
-	if s.client.plainGet {
+//
+// A fresh value is one that does not get lost where [WithReplicas] is set: who
+// looks whether a write was carried out must not find one that too few have.
+func (s *Store) get(ctx context.Context, name string, fresh stores.Freshness) *redis.StringCmd {
+	text := "return redis.call('GET',KEYS[1])"
+	switch {
+	case fresh == stores.Fresh && s.client.replicas.n > 0:
+		text = confirmText
+	case s.client.plainGet:
 		return redis.NewStringCmd(ctx, "get", name)
 	}
-	cmd := redis.NewStringCmd(ctx, "eval", "return redis.call('GET',KEYS[1])", 1, name)
+	cmd := redis.NewStringCmd(ctx, "eval", text, 1, name)
 	cmd.SetFirstKeyPos(3) // where a Cluster finds the key
 	return cmd
 }
 
 // read runs a command that changes nothing. If it succeeds there is a reply, or
 // none.
-func (s *Store) read(ctx context.Context, cmd redis.Cmder) error {
+func (s *Store) read(ctx context.Context, run func(context.Context, redis.Cmder) error, cmd redis.Cmder) error {
 	c, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.end()
-	if err := s.client.do(c.ctx, cmd); err != nil && err != redis.Nil {
+	if err := run(c.ctx, cmd); err != nil && err != redis.Nil {
 		return c.failed(err)
 	}
 	return nil
@@ -168,6 +184,7 @@ func (s *Store) Touch(ctx context.Context, key stores.Key, rev stores.Revision, 
 	}
 	until := binary.BigEndian.AppendUint64(nil, millis)
 	w := touchScript.on(s.name(key), string(rev), until, life, time.Now().UnixMilli())
+	w.lonely = true
 	if _, err := s.write(ctx, w); err != nil {
 		return "", err
 	}
@@ -182,11 +199,17 @@ func (s *Store) write(ctx context.Context, w write) (once, error) {
 		return once{}, err
 	}
 	defer c.end()
+	run := func(cmd once) error {
+		if w.lonely {
+			return s.client.do(c.ctx, cmd)
+		}
+		return s.client.safe(c.ctx, w.name(), cmd)
+	}
 	cmd := w.command(c.ctx)
-	err = s.client.do(c.ctx, cmd)
+	err = run(cmd)
 	if noScript(err) {
 		cmd = w.withText(c.ctx)
-		err = s.client.do(c.ctx, cmd)
+		err = run(cmd)
 	}
 	if err == redis.Nil {
 		return once{}, stores.ErrConflict
