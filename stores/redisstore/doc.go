@@ -47,6 +47,20 @@
 // then, and a call says so, but loads, touches, logouts and all writes that need
 // no more room go on.
 //
+// # What Redis must allow
+//
+// A user for the application, who can do nothing but this, with the prefix of its
+// keys:
+//
+//	ACL SETUSER sessions on >secret ~bulla:* +get +set +del +eval +evalsha +getrange +setrange +strlen +pexpire +pttl +time +hget +hset +hdel +hgetall +hrandfield
+//
+// and besides for a client that tracks, for [WithReplicas], and for a Cluster,
+// where +readonly is for clients that read from replicas:
+//
+//	ACL SETUSER sessions +client|tracking
+//	ACL SETUSER sessions +wait +pexpireat +pexpiretime
+//	ACL SETUSER sessions +cluster|slots +command +readonly
+//
 // When a primary fails, Redis may lose the writes of its last moments: a session
 // can then be older than it was, or gone.
 package redisstore

@@ -177,9 +177,9 @@ func TestFailoverLosses(t *testing.T) {
 			p.line.Delay(200 * time.Millisecond)
 			store := newStore(t, p.client(t), test.opts...)
 			warmUp(t, store)
-			// What was acknowledged: of each session the last change, 20 at the most,
+			// What was acknowledged: of each session the last change, 3 at the most,
 			// or that it has ended.
-			const end = 21
+			const end = 4
 			var mu sync.Mutex
 			acked := make(map[stores.Key]int)
 			ctx, stop := context.WithCancel(t.Context())

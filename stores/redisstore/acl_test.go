@@ -1,0 +1,133 @@
+//go:build unix
+
+package redisstore_test
+
+import (
+	"errors"
+	"go/doc/comment"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/internal/redistest"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/redisstore"
+	"github.com/bulla-go/bulla/stores/storetest"
+)
+
+// aclRules are the lines of the package's documentation that begin with "ACL
+// SETUSER", by user: the first line is for each.
+func aclRules(t *testing.T) map[string][]string {
+	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments|parser.PackageClauseOnly)
+	require.NoError(t, err)
+	var lines [][]string
+	for _, block := range new(comment.Parser).Parse(file.Doc.Text()).Content {
+		code, ok := block.(*comment.Code)
+		if !ok {
+			continue
+		}
+		for line := range strings.Lines(code.Text) {
+			if words := strings.Fields(line); len(words) > 3 && words[0] == "ACL" {
+				lines = append(lines, words[3:])
+			}
+		}
+	}
+	require.Len(t, lines, 4)
+	return map[string][]string{
+		"sessions":  lines[0],
+		"tracking":  slices.Concat(lines[0], lines[1]),
+		"careful":   slices.Concat(lines[0], lines[2]),
+		"clustered": slices.Concat(lines[0], lines[3]),
+	}
+}
+
+// The contract, as a user of Redis who may do what the documentation says and no
+// more; and nothing of it can be left out.
+func TestACL(t *testing.T) {
+	p := newPair(t)
+	nodes := redistest.ReplicatedCluster(t)
+	stale, replicas := redisstore.WithStaleReads(), redisstore.WithReplicas(1, time.Second)
+	servers := append(nodes.Servers, p.primary)
+	rules := aclRules(t)
+	allow := func(user string, without string) {
+		args := []any{"ACL", "SETUSER", user, "reset"}
+		for _, rule := range rules[user] {
+			if rule != without {
+				args = append(args, rule)
+			}
+		}
+		for _, s := range servers {
+			require.NoError(t, s.Client().Do(t.Context(), args...).Err())
+		}
+	}
+	single := func(user string, o *redis.Options) redis.UniversalClient {
+		o.Addr, o.Username, o.Password, o.ContextTimeoutEnabled = p.primary.Addr, user, "secret", true
+		return newClient(t, o)
+	}
+	users := map[string]func(t *testing.T) *redisstore.Store{
+		"sessions": func(t *testing.T) *redisstore.Store { return newStore(t, single("sessions", &redis.Options{})) },
+		"tracking": func(t *testing.T) *redisstore.Store {
+			return newStore(t, single("tracking", tracking("", time.Minute)), stale)
+		},
+		"careful": func(t *testing.T) *redisstore.Store {
+			return newStore(t, single("careful", &redis.Options{}), replicas)
+		},
+		"clustered": func(t *testing.T) *redisstore.Store {
+			c := redis.NewClusterClient(&redis.ClusterOptions{
+				Addrs: nodes.Addrs, Username: "clustered", Password: "secret", ContextTimeoutEnabled: true, RouteRandomly: true,
+			})
+			t.Cleanup(func() { c.Close() })
+			return newStore(t, c, stale)
+		},
+	}
+	for user, open := range users {
+		t.Run(user, func(t *testing.T) {
+			allow(user, "")
+			storetest.Run(t, storetest.Config{New: func(t *testing.T) stores.Server { return open(t) }})
+		})
+		for _, rule := range rules[user] {
+			if !strings.HasPrefix(rule, "+") || user != "sessions" && user != "careful" {
+				continue // go-redis makes do without, but neither tracks nor asks replicas
+			}
+			t.Run(user+" without "+rule, func(t *testing.T) {
+				allow(user, rule)
+				require.Regexp(t, "NOPERM|can't run this command", everything(t, open(t)), "it is not needed")
+			})
+		}
+	}
+}
+
+// everything does all that there is, on either way through the scripts, and returns
+// the first failure.
+func everything(t *testing.T, store *redisstore.Store) error {
+	key, owner := newKey(), newKey()
+	var rev stores.Revision
+	for _, data := range []string{"one", "longer", "less"} {
+		next, err := store.Save(t.Context(), key, record(data, rev))
+		if err != nil {
+			return err
+		}
+		rev = next
+	}
+	brief := entry(newKey(), time.Hour)
+	brief.Expires = time.Now().Add(time.Millisecond)
+	if _, err := store.AddEntry(t.Context(), owner, brief); err != nil {
+		return err
+	}
+	time.Sleep(5 * time.Millisecond)
+	if _, err := store.AddEntry(t.Context(), owner, entry(key, time.Hour)); err != nil { // which drops the first one
+		return err
+	}
+	for _, call := range calls(store, key, rev) {
+		if err := call(t.Context()); errors.Is(err, stores.ErrUnavailable) {
+			return err
+		}
+	}
+	return nil
+}
