@@ -115,6 +115,9 @@ func everything(t *testing.T, store *redisstore.Store) error {
 		}
 		rev = next
 	}
+	if _, err := store.Touch(t.Context(), key, rev, time.Now().Add(2*time.Hour)); err != nil {
+		return err
+	}
 	brief := entry(newKey(), time.Hour)
 	brief.Expires = time.Now().Add(time.Millisecond)
 	if _, err := store.AddEntry(t.Context(), owner, brief); err != nil {

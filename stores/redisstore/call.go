@@ -13,37 +13,59 @@ import (
 
 // call is one call of a method: its time limit, and what its errors mean.
 type call struct {
-	ctx    context.Context // ends with the caller's, and no later than the limit
-	cancel context.CancelFunc
+	ctx    context.Context // ends no later than the limit
 	caller context.Context
 	limit  time.Duration
+	window *window
+	timed  timed
 
-	knock   *time.Timer // none for a client without a door
-	refused error       // set before cancel
+	// Where the caller has a deadline too, the call needs timers of its own.
+	cancel context.CancelFunc
+	knock  *time.Timer
+	closed error // set before cancel
 }
 
 func (s *Store) begin(ctx context.Context) (*call, error) {
 	if err := ended(ctx); err != nil {
 		return nil, err
 	}
-	c := &call{caller: ctx, limit: s.timeout}
-	c.ctx, c.cancel = context.WithTimeout(ctx, s.timeout)
-	if s.client.door != nil {
-		c.knock = time.AfterFunc(patience, func() {
-			if err := s.client.door.closed(); err != nil {
-				c.refused = err
-				c.cancel()
-			}
-		})
+	c := &call{caller: ctx, limit: s.timeout, window: s.enter()}
+	if _, ok := ctx.Deadline(); ok {
+		c.ctx, c.cancel = context.WithDeadline(ctx, c.window.ends)
+		if d := s.client.door; d != nil {
+			c.knock = time.AfterFunc(patience, func() {
+				if err := d.closed(); err != nil {
+					c.closed = err
+					c.cancel()
+				}
+			})
+		}
+		return c, nil
 	}
+	c.timed = timed{ctx, c.window}
+	c.ctx = &c.timed
 	return c, nil
 }
 
 func (c *call) end() {
-	c.cancel()
+	c.window.calls.Add(-1)
+	if c.cancel != nil {
+		c.cancel()
+	}
 	if c.knock != nil {
 		c.knock.Stop()
 	}
+}
+
+// refused returns why the server takes no connections, where it is known.
+func (c *call) refused() error {
+	switch {
+	case c.ctx.Err() != context.Canceled:
+		return nil
+	case c.cancel != nil:
+		return c.closed
+	}
+	return c.window.refused
 }
 
 // failed returns what a failure is to the caller: the error of the caller's
@@ -53,9 +75,10 @@ func (c *call) failed(err error) error {
 	if err := ended(c.caller); err != nil {
 		return err
 	}
+	refused := c.refused()
 	switch {
-	case c.ctx.Err() == context.Canceled:
-		return fmt.Errorf("%w: redis takes no connections: %w", stores.ErrUnavailable, c.refused)
+	case refused != nil:
+		return fmt.Errorf("%w: redis takes no connections: %w", stores.ErrUnavailable, refused)
 	case ended(c.ctx) != nil:
 		if !errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -118,5 +119,9 @@ func (o *options) name() (func(stores.Key) string, error) {
 	if o.prefix != nil {
 		prefix = *o.prefix
 	}
-	return func(key stores.Key) string { return prefix + key.Name() }, nil
+	return func(key stores.Key) string { // in one allocation
+		hash := key.Hash()
+		name := append(make([]byte, 0, 96), prefix...)
+		return string(base64.RawURLEncoding.AppendEncode(name, hash[:]))
+	}, nil
 }

@@ -87,9 +87,14 @@ end
 // the same script: so sessions can be ended then.
 const set = `
 local function set(value, life)
-	if redis.call('STRLEN', KEYS[1]) >= #value then
-		redis.call('DEL', KEYS[1])
+	local reply = redis.pcall('SET', KEYS[1], value, 'PX', life)
+	if not reply.err then
+		return 1
 	end
+	if redis.call('STRLEN', KEYS[1]) < #value then
+		return reply
+	end
+	redis.call('DEL', KEYS[1])
 	redis.call('SET', KEYS[1], value, 'PX', life)
 	return 1
 end

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,6 +20,8 @@ type Store struct {
 	timeout time.Duration
 	client  client
 	seen    *seen // none where no read may be stale
+
+	window atomic.Pointer[window] // of the calls that begin now
 }
 
 var (

@@ -59,7 +59,7 @@ func newValue(rec stores.Record) (value []byte, life int64, err error) {
 
 // parseReply returns the record that a get has found under the key called name.
 func parseReply(cmd *redis.StringCmd, name string) (stores.Record, error) {
-	value, err := cmd.Result()
+	value, err := cmd.Bytes() // nobody else has them
 	if err == redis.Nil {
 		return stores.Record{}, stores.ErrNotFound
 	}
@@ -69,12 +69,12 @@ func parseReply(cmd *redis.StringCmd, name string) (stores.Record, error) {
 	return parse(value, name)
 }
 
-// parse returns the record in the value of the key called name.
-func parse(value, name string) (stores.Record, error) {
+// parse returns the record in the value of the key called name. It keeps value.
+func parse(value []byte, name string) (stores.Record, error) {
 	if len(value) < headSize {
 		return stores.Record{}, errForeign(name)
 	}
-	millis := binary.BigEndian.Uint64([]byte(value[markSize:headSize]))
+	millis := binary.BigEndian.Uint64(value[markSize:headSize])
 	if millis == 0 || millis >= maxMillis {
 		return stores.Record{}, errForeign(name)
 	}
@@ -83,7 +83,7 @@ func parse(value, name string) (stores.Record, error) {
 		return stores.Record{}, stores.ErrNotFound
 	}
 	return stores.Record{
-		Data:     []byte(value[headSize:]),
+		Data:     value[headSize:],
 		Expires:  expires,
 		Revision: stores.Revision(value[:markSize]),
 	}, nil

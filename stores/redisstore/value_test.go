@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(string(value))
 	f.Fuzz(func(t *testing.T, value string) {
-		rec, err := parse(value, "name")
+		rec, err := parse([]byte(value), "name")
 		if err != nil {
 			require.Zero(t, rec)
 			return
