@@ -72,9 +72,17 @@ type traffic struct {
 //
 // contexts says whether the client ends a call with its context, which go-redis
 // does only when told to.
-func (s *redisServer) client(contexts bool) (*redis.Client, *traffic) {
+//
+// tracks says whether the client keeps what it has read, and is told of changes.
+func (s *redisServer) client(contexts, tracks bool) (*redis.Client, *traffic) {
 	t := new(traffic)
+	var cache *redis.ClientSideCacheConfig
+	if tracks {
+		cache = &redis.ClientSideCacheConfig{MaxStaleness: time.Minute}
+	}
 	return redis.NewClient(&redis.Options{
+		ClientSideCacheConfig: cache,
+
 		Addr:                  s.addr,
 		PoolSize:              32, // one for each of the clients at once
 		ContextTimeoutEnabled: contexts,
@@ -133,11 +141,19 @@ type redisContender struct {
 	open func(fields []field, client *redis.Client) *site
 
 	ignoresContexts bool // the client does, as go-redis's does by default
+	tracks          bool // the client does
 }
 
 func bullaRedis(options ...middleware.Option) func([]field, *redis.Client) *site {
 	return func(fields []field, client *redis.Client) *site {
 		return bullaSite(fields, must(redisstore.New(client)), options...)
+	}
+}
+
+// bullaTracking lets the client's own cache answer.
+func bullaTracking(options ...middleware.Option) func([]field, *redis.Client) *site {
+	return func(fields []field, client *redis.Client) *site {
+		return bullaSite(fields, must(redisstore.New(client, redisstore.WithStaleReads())), options...)
 	}
 }
 

@@ -16,9 +16,12 @@ const (
 	redisCached   = "Bulla, Redis, cookie cache"
 	redisIgnores  = "Bulla, Redis, sealed, client ignores contexts"
 	redisPipeline = "Bulla, Redis, sealed, auto-pipelining"
+	redisTracking = "Bulla, Redis, sealed, client-side caching"
 	redisDue      = "Bulla, Redis, sealed, a touch each time"
 	redisGob      = "scs, Redis, gob"
 	redisJSON     = "scs, Redis, JSON"
+
+	redisJSONIgnores = "scs, Redis, JSON, client ignores contexts"
 )
 
 // redisScenario is a scenario whose contenders have a Redis client each.
@@ -46,9 +49,11 @@ func redisScenarios() []redisScenario {
 			{name: redisSealed, open: bullaRedis(with(withEncryption())...)},
 			{name: redisPlain, open: bullaRedis(with(middleware.WithoutEncryption())...)},
 			{name: redisCached, open: bullaRedis(with(withEncryption(), cache)...)},
+			{name: redisTracking, open: bullaTracking(with(withEncryption())...), tracks: true},
 			{name: redisIgnores, open: bullaRedis(with(withEncryption())...), ignoresContexts: true},
 			{name: redisGob, open: scsRedis(nil, idle)},
 			{name: redisJSON, open: scsRedis(scsJSON{}, idle)},
+			{name: redisJSONIgnores, open: scsRedis(scsJSON{}, idle), ignoresContexts: true},
 		}
 		if rolls {
 			due := bullaRedis(with(withEncryption(), middleware.WithTouchInterval(0))...)
@@ -80,7 +85,7 @@ func (sc redisScenario) run(e effort, server *redisServer) ([]redisRow, error) {
 	var clients []*redis.Client
 	var counts []*traffic
 	for _, c := range sc.contenders {
-		client, count := server.client(!c.ignoresContexts)
+		client, count := server.client(!c.ignoresContexts, c.tracks)
 		defer client.Close()
 		open := func(fields []field) *site { return c.open(fields, client) }
 		if err := prove(c.name, open, fields); err != nil {

@@ -61,7 +61,7 @@ func (m *Manager) setCache(c Config) error {
 // openCopy returns the session in tok's payload, or false where there is none
 // that opens and is alive. Whether it is fresh enough is the caller's question.
 func (m *Manager) openCopy(tok token.Token) (*record.State, bool) {
-	if m.cache == 0 || tok.Payload == "" {
+	if m.cache == 0 || tok.Payload == "" || len(tok.Payload) > maxPayload {
 		return nil, false
 	}
 	data, err := payload.Decode(tok.Payload)

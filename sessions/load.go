@@ -88,11 +88,18 @@ func (m *Manager) find(ctx context.Context, tok token.Token) (*record.State, *re
 	return st, stub, err
 }
 
+// maxPayload is more than a browser keeps of a cookie, in characters. Net/http takes
+// headers of a megabyte: who forges one shall not make the server decode it.
+const maxPayload = 4096
+
 // openPayload returns the session that the client holds. That its bytes do not open
 // says nothing but that we did not seal them for this ID: the client chose them.
 func (m *Manager) openPayload(tok token.Token) (*record.State, error) {
-	if tok.Payload == "" {
+	switch {
+	case tok.Payload == "":
 		return nil, rejected(Unknown, nil)
+	case len(tok.Payload) > maxPayload:
+		return nil, rejected(Malformed, fmt.Errorf("%w: %d characters", stores.ErrMalformed, len(tok.Payload)))
 	}
 	var binding []byte
 	if m.place.Signed {

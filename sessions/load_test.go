@@ -148,6 +148,10 @@ func TestRejectedReasons(t *testing.T) {
 		requireRejected(t, m, token.Token{ID: tok.ID, Payload: payload.Encode(changed)}, sessions.Tampered)
 	}
 	requireRejected(t, m, token.Token{ID: tok.ID}, sessions.Unknown)
+	// More than a browser keeps is not even decoded.
+	long := tok.Payload + strings.Repeat("A", 4097-len(tok.Payload))
+	requireRejected(t, m, token.Token{ID: tok.ID, Payload: long[:4096]}, sessions.Tampered)
+	requireRejected(t, m, token.Token{ID: tok.ID, Payload: long}, sessions.Malformed)
 	_, err = m.Load(t.Context(), token.Token{ID: tok.ID, Payload: "*"})
 	var r *sessions.RejectedError
 	require.ErrorAs(t, err, &r)

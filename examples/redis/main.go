@@ -12,12 +12,25 @@
 // With -cache 10s the cookie carries a copy of the session, and most requests
 // need no Redis. A session that is ended elsewhere is then over within ten
 // seconds.
+//
+// In production Redis has a password and TLS, and a user who may do no more than
+// the documentation of redisstore lists; the password comes from the environment:
+//
+//	export REDIS_PASSWORD=...
+//	go run ./examples/redis -redis redis.internal:6380 -tls -ca ca.pem -user sessions -track 10s -replicas 1
+//
+// With -track 10s the process keeps what it has read, and Redis tells it of every
+// change; ten seconds is how long a change can go unseen where nothing arrives.
+// With -replicas 1 a logout that was confirmed survives the loss of the primary.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
+	"fmt"
 	"html/template"
 	"log"
 	"net"
@@ -52,6 +65,11 @@ var page = template.Must(template.New("page").Parse(`<!doctype html><title>Redis
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	redisAddr := flag.String("redis", "localhost:6379", "address of Redis")
+	secure := flag.Bool("tls", false, "whether Redis is spoken to by TLS")
+	ca := flag.String("ca", "", "file with the certificate that Redis's is checked against; empty: the system's")
+	login := flag.String("user", "", "user of Redis, whose password is in REDIS_PASSWORD")
+	track := flag.Duration("track", 0, "how long what the process has read may go unchecked; 0: nothing is kept")
+	replicas := flag.Int("replicas", 0, "how many replicas must have a change before it is confirmed")
 	cache := flag.Duration("cache", 0, "how long a copy in the cookie serves reads; 0: no copy")
 	flag.Parse()
 
@@ -67,16 +85,48 @@ func main() {
 	log.Printf("open http://localhost:%s/", port)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, listener, *redisAddr, key, *cache); err != nil {
+	options := &redis.Options{
+		Addr: *redisAddr, Username: *login, Password: os.Getenv("REDIS_PASSWORD"),
+		ContextTimeoutEnabled: true,
+	}
+	if *secure {
+		if options.TLSConfig, err = trust(*ca); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := run(ctx, listener, options, key, settings{*cache, *track, *replicas}); err != nil {
 		log.Fatal(err)
 	}
 }
 
+// settings are how much is kept, and how safely.
+type settings struct {
+	cache, track time.Duration
+	replicas     int
+}
+
+// trust returns what a server's certificate is checked against.
+func trust(file string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", file)
+	}
+	return config, nil
+}
+
 // run serves until ctx ends, and then lets the requests that are under way finish.
-func run(ctx context.Context, listener net.Listener, redisAddr string, key encrypt.Key, cache time.Duration) error {
-	client := redis.NewClient(&redis.Options{Addr: redisAddr})
+func run(ctx context.Context, listener net.Listener, options *redis.Options, key encrypt.Key, s settings) error {
+	client := newClient(options, s)
 	defer client.Close() // when no request needs it any more: the last thing that happens here
-	handler, err := newHandler(client, key, cache)
+	handler, err := newHandler(client, key, s)
 	if err != nil {
 		return err
 	}
@@ -93,8 +143,22 @@ func run(ctx context.Context, listener net.Listener, redisAddr string, key encry
 	return server.Shutdown(ctx)
 }
 
-func newHandler(client redis.UniversalClient, key encrypt.Key, cache time.Duration) (http.Handler, error) {
-	store, err := redisstore.New(client)
+func newClient(options *redis.Options, s settings) *redis.Client {
+	if s.track > 0 {
+		options.ClientSideCacheConfig = &redis.ClientSideCacheConfig{MaxEntries: 100_000, MaxStaleness: s.track}
+	}
+	return redis.NewClient(options)
+}
+
+func newHandler(client redis.UniversalClient, key encrypt.Key, s settings) (http.Handler, error) {
+	var kept []redisstore.Option
+	if s.track > 0 {
+		kept = append(kept, redisstore.WithStaleReads())
+	}
+	if s.replicas > 0 {
+		kept = append(kept, redisstore.WithReplicas(s.replicas, 500*time.Millisecond))
+	}
+	store, err := redisstore.New(client, kept...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +170,7 @@ func newHandler(client redis.UniversalClient, key encrypt.Key, cache time.Durati
 		middleware.WithEncryptor(enc),
 		middleware.WithRolling(14*24*time.Hour),
 		middleware.WithPersistentCookie(),
-		middleware.WithCookieCache(cache), // 0 is none
+		middleware.WithCookieCache(s.cache), // 0 is none
 	)
 	if err != nil {
 		return nil, err

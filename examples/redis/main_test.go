@@ -30,9 +30,13 @@ import (
 
 // serve starts the program on a Redis, with a client of its own, as a process has.
 func serve(t *testing.T, addr string, key encrypt.Key, cache time.Duration) *httptest.Server {
-	client := redis.NewClient(&redis.Options{Addr: addr})
+	return serveWith(t, &redis.Options{Addr: addr}, key, settings{cache: cache})
+}
+
+func serveWith(t *testing.T, options *redis.Options, key encrypt.Key, s settings) *httptest.Server {
+	client := newClient(options, s)
 	t.Cleanup(func() { client.Close() })
-	handler, err := newHandler(client, key, cache)
+	handler, err := newHandler(client, key, s)
 	require.NoError(t, err)
 	server := httptest.NewTLSServer(handler)
 	t.Cleanup(server.Close)
@@ -176,6 +180,43 @@ func TestOutage(t *testing.T) {
 	require.Contains(t, body, "The basket of ada")
 }
 
+// With a user of Redis who may do little, a replica, and what was read kept.
+func TestProduction(t *testing.T) {
+	db := redistest.Single(t)
+	host, port, err := net.SplitHostPort(db.Addr)
+	require.NoError(t, err)
+	redistest.Single(t, "--replicaof", host+" "+port)
+	require.NoError(t, db.Client().Do(t.Context(), "ACL", "SETUSER", "sessions", "on", ">secret", "~bulla:*",
+		"+get", "+set", "+del", "+eval", "+evalsha", "+getrange", "+setrange", "+strlen", "+pexpire", "+pttl", "+time",
+		"+client|tracking", "+wait", "+pexpireat", "+pexpiretime").Err())
+	redistest.Wait(t, "the replica is in step", func() bool {
+		db.Client().Set(t.Context(), "any", "any", 0)
+		return db.Client().Wait(t.Context(), 1, 100*time.Millisecond).Val() == 1
+	})
+	proxy := redistest.NewProxy(t, db.Addr)
+	key := encrypt.GenerateKey()
+	open := func() *httptest.Server {
+		options := &redis.Options{Addr: proxy.Addr, Username: "sessions", Password: "secret", ContextTimeoutEnabled: true}
+		return serveWith(t, options, key, settings{track: time.Minute, replicas: 1})
+	}
+	one, two := open(), open()
+	b := newBrowser(t, one)
+	b.post(one, "/login", "user", "ada")
+	_, body := b.get(two)
+	require.Contains(t, body, "The basket of ada")
+	redistest.Wait(t, "the process reads from its memory", func() bool {
+		before := proxy.RoundTrips()
+		_, body := b.get(two)
+		require.Contains(t, body, "The basket of ada")
+		return proxy.RoundTrips() == before
+	})
+	b.post(one, "/logout", "", "")
+	redistest.Wait(t, "the logout reaches the other process", func() bool {
+		_, body := b.get(two)
+		return strings.Contains(body, "Your basket")
+	})
+}
+
 func TestCookieCache(t *testing.T) {
 	for name, cache := range map[string]time.Duration{"off": 0, "on": time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +248,7 @@ func TestShutdown(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, listener, db.Addr, encrypt.GenerateKey(), 0) }()
+	go func() { ended <- run(ctx, listener, &redis.Options{Addr: db.Addr}, encrypt.GenerateKey(), settings{}) }()
 
 	// The handler asks for the form with "100 Continue", and is kept waiting.
 	waits := make(chan struct{})
@@ -247,6 +288,6 @@ func TestListenerFails(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
-	err = run(t.Context(), listener, "127.0.0.1:1", encrypt.GenerateKey(), 0)
+	err = run(t.Context(), listener, &redis.Options{Addr: "127.0.0.1:1"}, encrypt.GenerateKey(), settings{})
 	require.ErrorIs(t, err, net.ErrClosed, "what ends the server ends the program")
 }

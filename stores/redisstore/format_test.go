@@ -14,7 +14,7 @@ import (
 func TestDocumentedValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // long before it expires
 		value := formattest.Bytes(t, "Redis")
-		rec, err := parse(string(value), "name")
+		rec, err := parse(value, "name")
 		require.NoError(t, err)
 		require.Equal(t, stores.Record{Data: []byte("ab"), Expires: time.UnixMilli(1774958400123), Revision: stores.Revision(value[:16])}, rec)
 	})

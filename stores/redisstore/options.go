@@ -90,13 +90,12 @@ func WithStaleReads() Option {
 // writes the key's expiry once more for this.)
 //
 // It is a WAIT behind each command, on its connection and in the same round trip.
-// Replicas answer at least once a second by themselves and at once where they are
-// waited for. wait must be shorter than the store's and the client's time limits.
+// wait must be shorter than the store's and the client's time limits.
 //
-// That n replicas have it is not that they are promoted: with more replicas than n
-// a failover can choose one that is behind. Give n all of them, or let Redis refuse
-// to promote such ones. Hooks of a [redis.ClusterClient] do not see the commands;
-// those of its nodes do.
+// That n replicas have it does not say that one of them is promoted: with more
+// replicas than n a failover prefers the one that has most, and may not reach it.
+// Hooks of a [redis.ClusterClient] do not see these commands; those of its nodes
+// do.
 func WithReplicas(n int, wait time.Duration) Option {
 	return func(o *options) error {
 		if n <= 0 || wait < time.Millisecond {
