@@ -80,5 +80,8 @@ func redisTable(w *os.File, e effort, wanted *regexp.Regexp, r results) error {
 		}
 		reportRedis(w, sc.name, r.redis[sc.name])
 	}
+	if wanted.MatchString("Redis burst") && server != nil {
+		printBursts(w, runBursts(e, server))
+	}
 	return nil
 }
