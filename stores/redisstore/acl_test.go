@@ -70,25 +70,23 @@ func TestACL(t *testing.T) {
 		o.Addr, o.Username, o.Password, o.ContextTimeoutEnabled = p.primary.Addr, user, "secret", true
 		return newClient(t, o)
 	}
-	users := map[string]func(t *testing.T) *redisstore.Store{
-		"sessions": func(t *testing.T) *redisstore.Store { return newStore(t, single("sessions", &redis.Options{})) },
-		"tracking": func(t *testing.T) *redisstore.Store {
-			return newStore(t, single("tracking", tracking("", time.Minute)), stale)
-		},
-		"careful": func(t *testing.T) *redisstore.Store {
-			return newStore(t, single("careful", &redis.Options{}), replicas)
-		},
-		"clustered": func(t *testing.T) *redisstore.Store {
-			c := redis.NewClusterClient(&redis.ClusterOptions{
-				Addrs: nodes.Addrs, Username: "clustered", Password: "secret", ContextTimeoutEnabled: true, RouteRandomly: true,
-			})
-			t.Cleanup(func() { c.Close() })
-			return newStore(t, c, stale)
-		},
-	}
-	for user, open := range users {
+	clustered := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: nodes.Addrs, Username: "clustered", Password: "secret", ContextTimeoutEnabled: true, RouteRandomly: true,
+	})
+	t.Cleanup(func() { clustered.Close() })
+	for user, test := range map[string]struct {
+		client redis.UniversalClient
+		opts   []redisstore.Option
+	}{
+		"sessions":  {single("sessions", &redis.Options{}), nil},
+		"tracking":  {single("tracking", tracking("", time.Minute)), []redisstore.Option{stale}},
+		"careful":   {single("careful", &redis.Options{}), []redisstore.Option{replicas}},
+		"clustered": {clustered, []redisstore.Option{stale}},
+	} {
+		open := func(t *testing.T) *redisstore.Store { return newStore(t, test.client, test.opts...) }
 		t.Run(user, func(t *testing.T) {
 			allow(user, "")
+			require.NoError(t, everything(t, open(t))) // and connects
 			storetest.Run(t, storetest.Config{New: func(t *testing.T) stores.Server { return open(t) }})
 		})
 		for _, rule := range rules[user] {
