@@ -50,6 +50,9 @@ func New(store stores.Store, opts ...Option) (*Middleware, error) {
 	if m.manager, err = sessions.NewManager(store, o.sessions); err != nil {
 		return nil, fmt.Errorf("middleware: %w", err)
 	}
+	if o.cookieName == "" && store.Place().Foreign != nil {
+		return nil, fmt.Errorf("middleware: %w: the %s store shares its cookies with another system, which has a name for them; add WithCookieName", sessions.ErrConfig, store.Place().Name)
+	}
 	return m, nil
 }
 

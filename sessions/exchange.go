@@ -78,7 +78,7 @@ func (r Reply) Chars() int {
 	if r.state == nil {
 		return 0
 	}
-	return token.HeadChars(r.signer != nil) + len(r.state.Payload)
+	return max(token.HeadChars(r.signer != nil), r.state.ID.Chars()) + len(r.state.Payload)
 }
 
 // WriteValue writes what Value returns to b.
@@ -230,7 +230,7 @@ func (x *Exchange) find(ctx context.Context) (*Session, error) {
 // open returns the session that one value names, nil where it names none. It is not
 // live where it has another ID now.
 func (x *Exchange) open(ctx context.Context, value string) (s *Session, live bool, err error) {
-	tok, mac, err := token.Parse(value)
+	tok, mac, err := x.m.parse(value)
 	if err != nil {
 		x.m.emit(ctx, evRejected, stores.Key{}, time.Time{}, Event{Reason: Malformed, Err: err})
 		return nil, false, nil

@@ -522,6 +522,8 @@ func TestMetadata(t *testing.T) {
 // timeless is a layout that has no place for metadata.
 type timeless struct{ serialize.Serializer }
 
+func (timeless) KeepsMarks() bool { return false }
+
 func (timeless) Join(dst []byte, env envelope.Envelope) ([]byte, error) {
 	for name, data := range env.Values.All() {
 		dst = append(dst, byte(len(name)), byte(len(data)))

@@ -338,6 +338,8 @@ type laterVersion struct{}
 func (laterVersion) Marshal(v any) ([]byte, error)      { return serialize.JSON.Marshal(v) }
 func (laterVersion) Unmarshal(data []byte, v any) error { return serialize.JSON.Unmarshal(data, v) }
 
+func (laterVersion) KeepsMarks() bool { return true }
+
 func (laterVersion) Join(dst []byte, env envelope.Envelope) ([]byte, error) {
 	at := len(dst)
 	dst, err := envelope.Join(dst, env)

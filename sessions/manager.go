@@ -109,7 +109,12 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	if place.Server == nil && place.Cookie == nil {
 		return nil, fmt.Errorf("%w: the %s store keeps nothing anywhere; check its Place", ErrConfig, place.Name)
 	}
-	if err := checkSealing(place, c); err != nil {
+	if place.Foreign != nil {
+		var err error
+		if c, err = setForeign(place, c); err != nil {
+			return nil, err
+		}
+	} else if err := checkSealing(place, c); err != nil {
 		return nil, err
 	}
 	policy, err := expiry.New(c.Lifetime, c.Rolling, c.TouchInterval)
@@ -137,7 +142,10 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	if m.timeout == 0 {
 		m.timeout = defaultCommitTimeout
 	}
-	if c.Room > 0 {
+	switch {
+	case c.Room > 0 && place.Foreign != nil: // its payload is all of the cookie's value
+		m.room = c.Room
+	case c.Room > 0:
 		m.room = c.Room - token.HeadChars(len(c.SignedIDs) > 0)
 	}
 	if len(c.SignedIDs) > 0 {

@@ -99,7 +99,7 @@ func (s *Session) id() token.ID {
 		return s.held.ID
 	}
 	if s.next.IsZero() {
-		s.next = token.NewID()
+		s.next = s.m.newID()
 	}
 	return s.next
 }
@@ -145,7 +145,7 @@ func (s *Session) regenerate() error {
 	if !s.held.Exists() && s.next.IsZero() {
 		return nil // it has no ID that anybody knows
 	}
-	s.next = token.NewID()
+	s.next = s.m.newID()
 	if s.held.Exists() {
 		began := now()
 		deadline := s.m.policy.Deadline(began)

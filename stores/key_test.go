@@ -102,3 +102,26 @@ func TestFuzzCorpus(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 }
+
+// A foreign key files under the other system's text, and shows a hash of it.
+func TestForeignKey(t *testing.T) {
+	const name = "804ff84bb994e2764d537b2e40b3237c"
+	key := stores.ForeignKey(name)
+	require.Equal(t, name, key.Name())
+	require.True(t, key.Foreign())
+	require.True(t, key == stores.ForeignKey(strings.Clone(name)), "keys compare")
+	require.NotEqual(t, key, stores.ForeignKey(name+"x"))
+	require.NotEqual(t, key, stores.NewKey(key.Hash()))
+	require.False(t, stores.NewKey(key.Hash()).Foreign())
+	require.True(t, stores.ForeignKey("").IsZero())
+	require.Equal(t, stores.NewKey(key.Hash()).Name(), key.String())
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, v := range []any{key, &key, struct{ k stores.Key }{key}, struct{ k *stores.Key }{&key}, []stores.Key{key}, stores.Entry{Key: key}} {
+			require.NotContains(t, fmt.Sprintf(verb, v), name)
+			require.NotContains(t, fmt.Sprintf(verb, v), fmt.Sprintf("%x", name))
+		}
+	}
+	text, err := json.Marshal(key)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), name)
+}

@@ -32,6 +32,24 @@ type Place struct {
 	// StaleReads: a Load that does not ask for [Fresh] may be answered by a
 	// cache or a replica. The manager confirms a "not found" from one.
 	StaleReads bool
+
+	// Foreign: the sessions are another system's, which this program shares; nil
+	// for Bulla's own. The packages in folder interop have such stores.
+	Foreign *Foreign
+}
+
+// Foreign says how another system's sessions look. Their records are bound to nothing
+// and carry no more than that system has a place for, so the manager refuses with them
+// what it could not keep. Most users won't need it.
+type Foreign struct {
+	// ID tells whether the text of a cookie may be a session's ID; keys of a Server
+	// are [ForeignKey]s of such a text. It is not used where a Cookie has the
+	// records: there the cookie is the payload and nothing else.
+	ID func(text string) bool
+
+	// Layout lays records out, and seals them where the other system does. It is of a
+	// type that only packages of this module can have.
+	Layout any
 }
 
 // Codec spells a record as the payload of a token. It is safe for concurrent
@@ -41,7 +59,8 @@ type Place struct {
 // A Codec that authenticates must cover it; one for records that an encryptor
 // has sealed ignores it.
 type Codec interface {
-	// Encode returns the payload: base64url characters, at least one.
+	// Encode returns the payload: base64url characters, at least one; of a foreign
+	// store, any that a cookie's value may have.
 	Encode(data, binding []byte) (payload string, err error)
 
 	// Decode returns the record in a payload, and whether it should be

@@ -17,4 +17,9 @@ type Layout interface {
 	// Split takes a record apart; [NewValues] makes the values. The Envelope
 	// may share memory with data.
 	Split(data []byte) (Envelope, error)
+
+	// KeepsMarks: marks that Join was given are found again by Split, also when
+	// the other system has written in between, for as long as what they stand for
+	// is in the record. A Layout that only gives back its own may still do so.
+	KeepsMarks() bool
 }

@@ -36,8 +36,9 @@ func NewSealer(e encrypt.Encryptor, s serialize.Serializer, audience, name strin
 // Encrypts tells whether records are sealed at all.
 func (s *Sealer) Encrypts() bool { return s.encryptor != nil }
 
-// Marked tells whether records have room for marks.
-func (s *Sealer) Marked() bool { return s.layout == nil }
+// Marked tells whether a mark that is not there proves that its commit was not
+// carried out.
+func (s *Sealer) Marked() bool { return s.layout == nil || s.layout.KeepsMarks() }
 
 // Bind returns what opens and seals one session's records in a domain, or nil where
 // records are not sealed.

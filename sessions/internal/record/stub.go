@@ -16,7 +16,8 @@ import (
 //	magic = 00 "bulla stub" 00
 //	kind  = "E" ended | "M" moved
 //	time  = Unix milliseconds, 8 bytes: when it was written
-//	moved = "=" or "!" (the owner changed) and the 24 bytes of the new key
+//	moved = "=" or "!" (the owner changed) and the 24 bytes of the new key, behind
+//	        which a foreign key has its name
 //
 // The magic can't begin a record: an envelope begins with its version, 01, and so
 // does what encrypt seals; of another's encryption it is 12 bytes that come up once
@@ -54,7 +55,11 @@ func (s Stub) Data() []byte {
 	} else {
 		data = append(data, sameOwner)
 	}
-	return append(data, hash[:]...)
+	data = append(data, hash[:]...)
+	if s.To.Foreign() {
+		data = append(data, s.To.Name()...)
+	}
+	return data
 }
 
 // ParseStub tells whether data is a stub. One that this program does not know
@@ -69,10 +74,15 @@ func ParseStub(data []byte) (s Stub, ok bool) {
 	}
 	kind, rest := rest[0], rest[1:]
 	s.At = time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))
-	var hash [24]byte
-	if rest = rest[8:]; kind == kindMoved && len(rest) == 1+len(hash) {
-		copy(hash[:], rest[1:])
-		s.To, s.OwnerChanged = stores.NewKey(hash), rest[0] != sameOwner
+	if rest = rest[8:]; kind == kindMoved && len(rest) >= 1+len(stores.Key{}.Hash()) {
+		hash, name := [24]byte(rest[1:]), string(rest[25:])
+		to := stores.NewKey(hash)
+		if name != "" {
+			to = stores.ForeignKey(name)
+		}
+		if to.Hash() == hash {
+			s.To, s.OwnerChanged = to, rest[0] != sameOwner
+		}
 	}
 	return s, true
 }

@@ -169,9 +169,7 @@ func (e *Engine) seal(base *record.State, md envelope.Metadata, vals envelope.Va
 	if err != nil {
 		return nil, stores.Record{}, err
 	}
-	if e.Sealer.Marked() {
-		md.Marks = md.Marks.With(mark, now)
-	}
+	md.Marks = md.Marks.With(mark, now)
 	bound := base.Bound
 	if bound == nil || base.ClientHeld() {
 		if bound, err = e.Sealer.Bind(record.Server, base.ID); err != nil {

@@ -39,6 +39,7 @@ type ID struct {
 type inner struct {
 	secret [idSize]byte
 	key    stores.Key
+	text   string // of a foreign ID
 }
 
 // newID returns the ID of idSize secret bytes. Both pointers are made in one
@@ -61,7 +62,48 @@ func NewID() ID {
 	return newID(secret[:])
 }
 
+// foreignDomain separates this use of SHA-256 from every other.
+const foreignDomain = "bulla foreign id 1\x00"
+
+// ForeignID returns the ID of a session that another system knows by text: its secret
+// is a hash of that, and its key the text's own ([stores.ForeignKey]). Text must not be
+// empty.
+func ForeignID(text string) ID {
+	sum := sha256.Sum256([]byte(foreignDomain + text))
+	box := new(struct {
+		p *inner
+		inner
+	})
+	box.p = &box.inner
+	box.secret, box.key, box.text = [idSize]byte(sum[:]), stores.ForeignKey(text), text
+	return ID{&box.p}
+}
+
+// NewForeignID draws an ID for a session that is shared with another system: our own
+// 32 characters, as its text.
+func NewForeignID() ID {
+	var secret [idSize]byte
+	rand.Read(secret[:]) // never fails: crypto/rand aborts the program instead
+	return ForeignID(encoding.EncodeToString(secret[:]))
+}
+
 func (id ID) secret() []byte { return (*id.p).secret[:] }
+
+// foreign returns the text of a foreign ID.
+func (id ID) foreign() (text string, ok bool) {
+	if id.IsZero() {
+		return "", false
+	}
+	text = (*id.p).text
+	return text, text != ""
+}
+
+// Chars returns the number of characters that a foreign ID takes, at most 32 of any
+// other.
+func (id ID) Chars() int {
+	text, _ := id.foreign()
+	return max(len(text), idChars)
+}
 
 // IsZero tells whether id names no session.
 func (id ID) IsZero() bool { return id.p == nil }

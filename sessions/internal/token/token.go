@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -76,7 +77,8 @@ func Parse(value string) (tok Token, mac []byte, err error) {
 }
 
 // Value returns the text that [Parse] reads: what goes into the cookie
-// and nowhere else. mac is empty or [MACSize] bytes.
+// and nowhere else. mac is empty or [MACSize] bytes. Of a foreign ID it is the payload
+// alone or, without one, the ID's text.
 func (t Token) Value(mac []byte) string {
 	var value strings.Builder
 	value.Grow(HeadChars(len(mac) > 0) + len(t.Payload))
@@ -87,6 +89,10 @@ func (t Token) Value(mac []byte) string {
 // WriteValue writes what [Token.Value] returns to b, for a caller that puts more
 // around it.
 func (t Token) WriteValue(b *strings.Builder, mac []byte) {
+	if text, ok := t.ID.foreign(); ok {
+		b.WriteString(cmp.Or(t.Payload, text))
+		return
+	}
 	var head [idSize + MACSize]byte
 	raw := append(t.ID.AppendSecret(head[:0]), mac...)
 	var text [signedChars]byte
