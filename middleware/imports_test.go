@@ -58,6 +58,7 @@ func TestImportsGoOneWay(t *testing.T) {
 		{"middleware", append(append([]string{"sessions"}, below...), inside...)},
 		{"middleware/sessionstest", append(append([]string{"middleware", "sessions"}, below...), inside...)},
 		{"stores/memstore", []string{"stores"}},
+		{"stores/sqlstore", []string{"stores"}},
 		{"stores/cookiestore", []string{"stores", "encrypt", "encrypt/internal/cbchmac", "internal/payload"}},
 		{"sessions/internal/token", []string{"encrypt", "encrypt/internal/cbchmac", "internal/mac", "stores"}},
 		{"sessions/internal/expiry", []string{"serialize", "internal/envelope"}},

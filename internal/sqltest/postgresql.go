@@ -1,0 +1,31 @@
+//go:build unix
+
+package sqltest
+
+import (
+	"net"
+	"path/filepath"
+)
+
+var postgresql = kind{
+	name: "PostgreSQL", debian: "postgresql", program: "postgres",
+	create: func(s *Server) error {
+		data := filepath.Join(s.dir, "data")
+		if err := output(command(s.dir, "initdb", "-D", data, "-U", "bulla", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")); err != nil {
+			return err
+		}
+		s.args = serve(s, data)
+		return nil
+	},
+	ready: func(s *Server) bool {
+		host, port, _ := net.SplitHostPort(s.Addr)
+		return command(s.dir, "pg_isready", "-q", "-h", host, "-p", port).Run() == nil
+	},
+	dsn: func(addr string) string { return "postgres://bulla@" + addr + "/postgres?sslmode=disable" },
+}
+
+func serve(s *Server, data string) []string {
+	_, port, _ := net.SplitHostPort(s.Addr)
+	return []string{"-D", data, "-p", port, "-k", s.dir,
+		"--listen_addresses=127.0.0.1", "--fsync=off", "--full_page_writes=off", "--max_connections=200"}
+}

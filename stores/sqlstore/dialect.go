@@ -1,0 +1,73 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Dialect is the SQL that a database speaks. The zero Dialect is none.
+type Dialect int
+
+const (
+	// PostgreSQL 13 or later.
+	PostgreSQL Dialect = 1 + iota
+
+	// SQLite 3.35 or later.
+	SQLite
+
+	// MySQL 8 or later, and MariaDB 10.6 or later, with InnoDB.
+	MySQL
+)
+
+var dialects = map[Dialect]*dialect{PostgreSQL: &postgresql, SQLite: &sqlite, MySQL: &mysql}
+
+// String returns the dialect's name.
+func (d Dialect) String() string {
+	if known := dialects[d]; known != nil {
+		return known.name
+	}
+	return "Dialect(" + strconv.Itoa(int(d)) + ")"
+}
+
+func (d Dialect) get() (*dialect, error) {
+	if known := dialects[d]; known != nil {
+		return known, nil
+	}
+	return nil, fmt.Errorf("sqlstore: %v is not a dialect; use PostgreSQL, SQLite or MySQL", d)
+}
+
+// dialect is what sets one database apart. In its texts a name in braces stands for
+// what [newStatements] puts there, and a question mark for an argument, in the order
+// in which they stand.
+type dialect struct {
+	name  string
+	quote string // around an identifier
+
+	// now is the time by the database's clock in Unix milliseconds, micros in
+	// microseconds.
+	now, micros string
+
+	// standby is what a reading selects first, and from where it reads: whether
+	// the server that answers is a replica. Where a row of nothing but that comes
+	// back, there is no row.
+	standby, from string
+
+	schema []string
+
+	create string // name, revision, expires, data: unless there is a live row
+	over   string // revision, expires, data, name: where create found any row; none if it does that itself
+	put    string // name, revision, expires, data
+
+	// count raises the last number of an owner and add writes an entry. Both
+	// answer a number, as inserted tells.
+	count string // owner, asked, asked, expires, asked
+	add   string // owner, name, number, expires, data, asked
+
+	lastInsertID bool // a number comes as the statement's last insert ID, not as a row
+	prepare      bool // statements are prepared by hand
+	oneWriter    bool // one connection writes at a time
+
+	again    func(error) bool // nothing was carried out, and it may be asked again
+	full     func(error) bool
+	tooLarge func(error) bool
+}

@@ -1,0 +1,105 @@
+//go:build unix
+
+package drivers_test
+
+import (
+	"crypto/rand"
+	"database/sql"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+
+	"github.com/bulla-go/bulla/internal/sqltest"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/sqlstore"
+)
+
+// database is one that a test runs on.
+type database struct {
+	dialect sqlstore.Dialect
+	driver  string
+	dsn     string
+	server  *sqltest.Server // none of SQLite
+}
+
+// pragmas are what the documentation recommends.
+const pragmas = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)&_pragma=synchronous(NORMAL)"
+
+func sqlite(t testing.TB) database {
+	return database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "sessions.db") + pragmas, nil}
+}
+
+func postgresql(t testing.TB, settings ...string) database {
+	s := sqltest.PostgreSQL(t, settings...)
+	return database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
+}
+
+func mariadb(t testing.TB, settings ...string) database {
+	s := sqltest.MariaDB(t, settings...)
+	return database{sqlstore.MySQL, "mysql", s.DSN, s}
+}
+
+// each runs a test on each database, which starts for it.
+func each(t *testing.T, test func(t *testing.T, db database)) {
+	for name, start := range map[string]func(testing.TB) database{
+		"SQLite":     sqlite,
+		"PostgreSQL": func(t testing.TB) database { return postgresql(t) },
+		"MariaDB":    func(t testing.TB) database { return mariadb(t) },
+	} {
+		t.Run(name, func(t *testing.T) { test(t, start(t)) })
+	}
+}
+
+// open opens a pool of its own.
+func (d database) open(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(d.driver, d.dsn)
+	require.NoError(t, err)
+	db.SetMaxIdleConns(16)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// store returns one with tables, and a pool of its own.
+func (d database) store(t testing.TB, opts ...sqlstore.Option) *sqlstore.Store {
+	t.Helper()
+	return d.over(t, d.open(t), opts...)
+}
+
+// over returns a store with tables that uses db.
+func (d database) over(t testing.TB, db *sql.DB, opts ...sqlstore.Option) *sqlstore.Store {
+	t.Helper()
+	store, err := sqlstore.New(db, d.dialect, opts...)
+	require.NoError(t, err)
+	require.NoError(t, store.Migrate(t.Context()))
+	return store
+}
+
+func newKey() stores.Key {
+	var hash [24]byte
+	rand.Read(hash[:])
+	return stores.NewKey(hash)
+}
+
+func record(data string, rev stores.Revision) stores.Record {
+	return stores.Record{Data: []byte(data), Expires: time.Now().Add(time.Hour), Revision: rev}
+}
+
+func save(t testing.TB, store *sqlstore.Store, key stores.Key, data string, rev stores.Revision) stores.Revision {
+	t.Helper()
+	rev, err := store.Save(t.Context(), key, record(data, rev))
+	require.NoError(t, err)
+	return rev
+}
+
+func requireData(t testing.TB, store *sqlstore.Store, key stores.Key, data string) {
+	t.Helper()
+	rec, err := store.Load(t.Context(), key, stores.Fresh)
+	require.NoError(t, err)
+	require.Equal(t, data, string(rec.Data))
+}
