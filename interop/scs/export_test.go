@@ -1,0 +1,3 @@
+package scs
+
+var DecodeGob = decodeGob
