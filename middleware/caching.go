@@ -16,6 +16,9 @@ func (q *request) limitCaching() {
 	if q.line != "" {
 		added[1] = "no-store"
 	}
+	if q.line != "" {
+		q.warnOfPlainHTTP()
+	}
 	if vary := h["Vary"]; len(vary) == 0 {
 		h["Vary"] = added[0:1:1]
 	} else if !varies(h) {

@@ -109,10 +109,7 @@ func (q *request) giveUp(err error) {
 
 // logFailure logs a handler's error that nobody else is told of.
 func (m *Middleware) logFailure(r *http.Request, s *sessions.Session, err error) {
-	logger, level := m.logger, slog.LevelError
-	if logger == nil {
-		logger = slog.Default()
-	}
+	level := slog.LevelError
 	if statusOf(err) < 500 || errors.Is(err, context.Canceled) || r.Context().Err() == context.Canceled {
 		level = slog.LevelWarn
 	}
@@ -120,7 +117,15 @@ func (m *Middleware) logFailure(r *http.Request, s *sessions.Session, err error)
 	if s != nil {
 		attrs = append(attrs, slog.Any("session", s))
 	}
-	logger.LogAttrs(r.Context(), level, "a handler failed", attrs...)
+	m.log().LogAttrs(r.Context(), level, "a handler failed", attrs...)
+}
+
+// log returns where to say what must be heard also without WithLogger.
+func (m *Middleware) log() *slog.Logger {
+	if m.logger == nil {
+		return slog.Default()
+	}
+	return m.logger
 }
 
 // answerError is the default error handler.
@@ -132,7 +137,7 @@ func answerError(w http.ResponseWriter, _ *http.Request, err error) {
 // statusOf tells by the status whose affair an error is.
 func statusOf(err error) int {
 	switch {
-	case isAny(err, sessions.ErrTooManySessions):
+	case isAny(err, ErrNotFresh, sessions.ErrTooManySessions):
 		return http.StatusForbidden
 	case isAny(err, sessions.ErrEnded): // as by a logout in another tab
 		return http.StatusConflict

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
@@ -19,6 +20,9 @@ type Middleware struct {
 	onError  func(http.ResponseWriter, *http.Request, error)
 	silent   bool // the error handler is the default one, which tells nobody the cause
 	logger   *slog.Logger
+
+	proofPage string      // of RequireFresh; may be empty
+	warned    atomic.Bool // of plain HTTP
 }
 
 // New returns a middleware that keeps sessions in store. Options that can't
@@ -34,7 +38,7 @@ func New(store stores.Store, opts ...Option) (*Middleware, error) {
 			return nil, fmt.Errorf("middleware: %w: %w", sessions.ErrConfig, err)
 		}
 	}
-	m := &Middleware{skips: o.skips, onError: o.errorHandler, logger: o.sessions.Logger}
+	m := &Middleware{skips: o.skips, onError: o.errorHandler, logger: o.sessions.Logger, proofPage: o.proofPage}
 	if m.onError == nil {
 		m.onError, m.silent = answerError, true
 	}

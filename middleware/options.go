@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -34,6 +35,7 @@ type options struct {
 	autoloadRegex []*regexp.Regexp
 	autoloadFuncs []func(*http.Request) bool
 	skips         []func(*http.Request) bool
+	proofPage     string
 }
 
 // set returns the option that can't fail by itself.
@@ -315,6 +317,19 @@ func WithSkipHeader(name string, values ...string) Option {
 // 500 otherwise.
 func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option {
 	return set(func(o *options) { o.errorHandler = h })
+}
+
+// WithProofPage names the page to which [Middleware.RequireFresh] sends who must prove
+// anew who they are: the login, or one that asks for the password again. It is a path of
+// this site, with a query or without, such as "/login?again=1".
+func WithProofPage(path string) Option {
+	return func(o *options) error {
+		if !ownPath(path) {
+			return fmt.Errorf("WithProofPage(%q) is not a path of this site; begin it with one slash", path)
+		}
+		o.proofPage = path
+		return nil
+	}
 }
 
 // WithLogger logs what happens to sessions: failures as errors, discarded

@@ -111,15 +111,14 @@ func (m *Manager) renew(ctx context.Context, j *job) (*record.State, error) {
 	if err == nil || errors.Is(err, ErrEnded) {
 		return st, err
 	}
-	return j.uncopied(), nil
+	return uncopied(j.held, j.sent), nil // nobody knows whether it is still so
 }
 
-// uncopied returns what is held, of which the client gets no other copy than it has:
-// nobody knows whether it is still so.
-func (j *job) uncopied() *record.State {
-	st := *j.held
-	st.Copied, st.Payload = true, j.sent
-	return &st
+// uncopied returns st, of which the client gets no other copy than it was sent.
+func uncopied(st *record.State, sent string) *record.State {
+	same := *st
+	same.Copied, same.Payload = true, sent
+	return &same
 }
 
 // confirm asks the server whether a session that was read from a copy is still

@@ -50,6 +50,7 @@ type job struct {
 	began  time.Time
 	lives  int
 	drops  int
+	peeks  bool
 }
 
 func (j *job) dirty() bool {
@@ -194,7 +195,7 @@ func (m *Manager) settled(s *Session, p phase) bool {
 
 // job needs s.mu.
 func (s *Session) job() job {
-	j := job{held: s.held, sent: s.sent, id: s.next, values: s.values, log: s.log.Snapshot(), ended: s.ended, began: s.began, lives: s.lives, drops: s.drops}
+	j := job{held: s.held, sent: s.sent, id: s.next, values: s.values, log: s.log.Snapshot(), ended: s.ended, began: s.began, lives: s.lives, drops: s.drops, peeks: s.peeks}
 	if !s.held.Exists() && (s.values.Len() > 0 || s.log.Edits()) {
 		s.begin()
 		j.id, j.began = s.id(), s.began
@@ -271,6 +272,8 @@ func (m *Manager) plan(j *job, p phase) task {
 		return taskNone
 	case j.held.Copied && p == midway: // whatever else is due: it is to ask the server
 		return taskConfirm
+	case j.peeks:
+		return taskNone
 	case j.held.Copied && m.outage.lasts(): // what is best effort does not wait for a failure
 		return taskNone
 	case j.held.Stale || m.policy.Due(now(), j.held.Expires, &j.held.Meta):
@@ -346,7 +349,10 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (change, 
 		}
 		return c, err
 	}
-	if m.cache > 0 && !st.Copied {
+	switch {
+	case t == taskConfirm && j.peeks:
+		return c, s.settle(j, uncopied(st, j.sent))
+	case m.cache > 0 && !st.Copied:
 		st = m.addCopy(st)
 	}
 	other := !st.ID.Equal(j.held.SessionID())

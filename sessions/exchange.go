@@ -328,7 +328,7 @@ func (x *Exchange) conclude() error {
 func (s *Session) again() (change, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return change{replace, s.held}, s.held.Exists() && !s.gone
+	return change{replace, s.held}, s.held.Exists() && !s.gone && !s.peeks
 }
 
 // Finish ends the exchange: it commits a response that was not begun, or what the

@@ -53,6 +53,7 @@ type Session struct {
 	refused bool      // a change came too late, and nobody was told but its caller
 	unsure  error     // a commit failed, and may have been written all the same
 	lives   int       // how often it was destroyed
+	peeks   bool      // the request is no use of the session
 }
 
 // ending is a session that is to be ended.

@@ -303,5 +303,5 @@ func (m *Manager) refresh(ctx context.Context, j *job) (*record.State, error) {
 		return nil, err
 	}
 	m.failed(ctx, key, started, err)
-	return j.uncopied(), nil
+	return uncopied(j.held, j.sent), nil
 }
