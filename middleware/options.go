@@ -174,6 +174,19 @@ func WithStubLifetime(d time.Duration) Option {
 	return set(func(o *options) { o.sessions.StubLifetime = d })
 }
 
+// WithWatchInterval sets how often the store is asked about the sessions of open streams
+// ([sessions.Watch]), all of this process in one call; the default is every five
+// seconds. It is a tenth of a second at least, and half of [WithStubLifetime] at most.
+func WithWatchInterval(d time.Duration) Option {
+	return func(o *options) error {
+		if d == 0 {
+			return errors.New("WithWatchInterval(0) has no time; give one, or leave it out for five seconds")
+		}
+		o.sessions.WatchInterval = d
+		return nil
+	}
+}
+
 // WithCookieName names the cookie. The default is "__Host-Http-session": the
 // prefix makes browsers refuse the cookie from sibling subdomains, plain HTTP and
 // scripts. Where another option rules it out, the default is "__Secure-session"

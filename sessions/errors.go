@@ -7,6 +7,7 @@ import (
 	"github.com/bulla-go/bulla/sessions/internal/owners"
 	"github.com/bulla-go/bulla/sessions/internal/record"
 	"github.com/bulla-go/bulla/sessions/internal/swap"
+	"github.com/bulla-go/bulla/sessions/internal/watch"
 )
 
 // Errors of sessions. They are wrapped; test them with errors.Is. Errors of the
@@ -41,6 +42,19 @@ var (
 	// expired, since this one loaded it. Nothing was written, but perhaps by an
 	// attempt whose reply was lost before that.
 	ErrEnded = swap.ErrEnded
+
+	// ErrRevoked, ErrDeadline, ErrIdle and ErrOwnerChanged are what a context of
+	// [Watch] may say of how its session ended. Each is an ErrEnded: it was ended
+	// among its owner's ([Manager.RevokeAll] and others, the limit), its lifetime
+	// was over, it was not used for its idle time, another user logged in with it.
+	ErrRevoked      = swap.ErrRevoked
+	ErrDeadline     = watch.ErrDeadline
+	ErrIdle         = watch.ErrIdle
+	ErrOwnerChanged = watch.ErrOwnerChanged
+
+	// ErrNotStored: the session is new, and no store has it yet. Set a value and
+	// call Commit first.
+	ErrNotStored = errors.New("sessions: the session is not stored yet")
 
 	// ErrTooLate: the response has begun, so the client can't be given a new
 	// token any more: for a new ID, a new session, or one that the cookie holds.

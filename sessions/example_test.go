@@ -150,3 +150,24 @@ func ExampleCommit() {
 	})
 	// Output: the password is looked at
 }
+
+// A stream ends with its session. In a program the handler sends what comes in until
+// the context is done.
+func ExampleWatch() {
+	const user = sessions.Key[string]("user")
+	m, cookies := newExample(), make(map[string]string)
+	handle(m, cookies, func(ctx context.Context, s *sessions.Session) { user.Set(s, "ada") })
+
+	handle(m, cookies, func(ctx context.Context, _ *sessions.Session) {
+		stream, err := sessions.Watch(ctx)
+		fmt.Println(stream.Err(), err)
+
+		// The user logs out in another tab.
+		handle(m, cookies, func(_ context.Context, s *sessions.Session) { s.Destroy() })
+		<-stream.Done()
+		fmt.Println(context.Cause(stream))
+	})
+	// Output:
+	// <nil> <nil>
+	// sessions: the session was ended elsewhere
+}

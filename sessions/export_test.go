@@ -60,6 +60,12 @@ func (m *Manager) Commit(ctx context.Context, s *Session, p Phase) (Change, erro
 	return m.changeOf(c), err
 }
 
+// Watch is the function of that name for a session without an exchange.
+func (s *Session) Watch(ctx context.Context) (context.Context, error) { return s.watch(ctx) }
+
+// Watching returns how many sessions and streams are watched.
+func (m *Manager) Watching() (sessions, streams int) { return m.watcher.Watching() }
+
 // Token returns the token that the client has.
 func (m *Manager) Token(s *Session) (Change, bool) {
 	c, ok := s.again()

@@ -16,6 +16,7 @@ import (
 	"github.com/bulla-go/bulla/sessions/internal/record"
 	"github.com/bulla-go/bulla/sessions/internal/swap"
 	"github.com/bulla-go/bulla/sessions/internal/token"
+	"github.com/bulla-go/bulla/sessions/internal/watch"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -72,6 +73,8 @@ type Config struct {
 	CommitTimeout time.Duration // 0: 5 seconds
 	StubLifetime  time.Duration // how long the end of a session is remembered; 0: 10 minutes
 
+	WatchInterval time.Duration // 0: 5 seconds; how often the store is asked about sessions that are watched
+
 	Logger *slog.Logger // nil: no log
 	Hooks  Hooks
 }
@@ -90,6 +93,7 @@ type Manager struct {
 	cache      time.Duration
 	fallback   time.Duration
 	outage     outage
+	watcher    *watch.Watcher
 	timeout    time.Duration
 	room       int // characters of payload
 	logger     *slog.Logger
@@ -156,11 +160,14 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	if place.Server != nil {
 		m.engine = swap.New(swap.Config{
 			Server: place.Server, Sealer: m.sealer, Policy: policy, Timeout: m.timeout, StubLife: c.StubLifetime,
-			StaleReads: place.StaleReads, KeepStubs: place.Cookie != nil, Conflict: m.conflict,
+			StaleReads: place.StaleReads, KeepStubs: place.Cookie != nil, Conflict: m.conflict, Ended: m.ended,
 		})
 		if c.StubLifetime == 0 {
 			m.engine.StubLife = defaultStubLife
 		}
+	}
+	if err := m.setWatcher(c); err != nil {
+		return nil, err
 	}
 	if err := m.setCache(c); err != nil {
 		return nil, err

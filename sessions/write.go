@@ -97,6 +97,7 @@ func (m *Manager) save(ctx context.Context, j *job) (*record.State, error) {
 	if err != nil {
 		return nil, m.failed(ctx, key, started, err)
 	}
+	m.watcher.Used(m.watched(st))
 	m.emit(ctx, evSaved, key, started, Event{Attempts: attempts})
 	return st, nil
 }
@@ -213,6 +214,7 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 			if err := m.owners.Drop(ctx, old.ID.Key(), &old.Meta); err != nil {
 				m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})
 			}
+			m.watcher.Moved(old.ID.Key(), m.watched(st), !owners.Same(&old.Meta, &st.Meta))
 			m.emit(ctx, evRegenerated, key, started, Event{Attempts: attempts})
 			return st, nil
 		}
@@ -224,7 +226,7 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 	if errors.Is(err, owners.ErrRevoked) && owners.Same(&old.Meta, &md) {
 		// All of the owner's sessions were to be ended. Where that broke off,
 		// this one is still there.
-		if err := m.engine.EndInTurn(ctx, old.ID.Key(), swap.Known{Revision: old.Revision, Deadline: old.Meta.Deadline}); err != nil {
+		if err := m.engine.EndInTurn(ctx, old.ID.Key(), swap.Known{Revision: old.Revision, Deadline: old.Meta.Deadline, Revoked: true}); err != nil {
 			m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})
 		}
 	}
@@ -245,6 +247,7 @@ func (m *Manager) regenerateHere(ctx context.Context, j *job) (*record.State, er
 	if err != nil {
 		return nil, m.failed(ctx, j.id.Key(), started, err)
 	}
+	m.watcher.Moved(j.held.ID.Key(), m.watched(st), !owners.Same(&j.held.Meta, &st.Meta))
 	m.emit(ctx, evRegenerated, j.id.Key(), started, Event{Attempts: 1})
 	return st, nil
 }
@@ -264,6 +267,7 @@ func (m *Manager) end(ctx context.Context, e *ending) error {
 			return m.failed(ctx, e.key, started, err)
 		}
 	}
+	m.watcher.Ended(e.key, ErrEnded)
 	m.emit(ctx, evDestroyed, e.key, started, Event{})
 	return nil
 }
@@ -293,6 +297,7 @@ func (m *Manager) refresh(ctx context.Context, j *job) (*record.State, error) {
 	}
 	switch {
 	case err == nil && wrote:
+		m.watcher.Used(m.watched(st))
 		m.emit(ctx, ev, key, started, Event{Attempts: 1})
 		return st, nil
 	case err == nil && st == base && m.cache > 0: // a copy must be of what came between

@@ -80,7 +80,7 @@ func (o *Owners) list(ctx context.Context, user string) ([]One, error) {
 	for i := range all {
 		keys[i] = all[i].Key
 	}
-	recs, err := o.records(ctx, keys)
+	recs, err := o.Engine.LoadMany(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -108,21 +108,6 @@ func (o *Owners) list(ctx context.Context, user string) ([]One, error) {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(b.Age, a.Age))
 	})
 	return all, nil
-}
-
-// records loads many records; one that there is none of has no Revision.
-func (o *Owners) records(ctx context.Context, keys []stores.Key) ([]stores.Record, error) {
-	if b, ok := o.Engine.Server.(stores.Batcher); ok && len(keys) > 0 {
-		return b.LoadMany(ctx, keys)
-	}
-	recs := make([]stores.Record, len(keys))
-	for i, key := range keys {
-		var err error
-		if recs[i], err = o.Engine.Server.Load(ctx, key, stores.Fresh); err != nil && !errors.Is(err, stores.ErrNotFound) {
-			return nil, err
-		}
-	}
-	return recs, nil
 }
 
 // List returns user's live sessions, the latest login last.
@@ -176,7 +161,7 @@ func (o *Owners) endThese(ctx context.Context, entries []One) (ended []stores.Ke
 		return nil, err
 	}
 	for _, e := range rest {
-		err := o.Engine.End(ctx, e.Key, swap.Known{Deadline: e.Deadline})
+		err := o.Engine.End(ctx, e.Key, swap.Known{Deadline: e.Deadline, Revoked: true})
 		if err != nil && !errors.Is(err, swap.ErrEnded) { // another user's now
 			return nil, err
 		}
@@ -218,7 +203,7 @@ func (o *Owners) endTogether(ctx context.Context, entries []One) ([]One, error) 
 	}
 	keys, recs := make([]stores.Key, len(live)), make([]stores.Record, len(live))
 	for i, e := range live {
-		keys[i], recs[i] = e.Key, o.Engine.Ended(e.Deadline)
+		keys[i], recs[i] = e.Key, o.Engine.Revoked(e.Deadline)
 		recs[i].Revision = e.revision
 	}
 	conflicts, err := b.SaveMany(ctx, keys, recs)
@@ -228,6 +213,8 @@ func (o *Owners) endTogether(ctx context.Context, entries []One) ([]One, error) 
 	for i, conflict := range conflicts {
 		if conflict {
 			rest = append(rest, live[i])
+		} else {
+			o.Engine.Ended(keys[i], true)
 		}
 	}
 	return rest, nil

@@ -35,7 +35,7 @@ var ErrTooMany = errors.New("sessions: the owner has too many sessions")
 
 // ErrRevoked: all of the owner's sessions were ended, or are just being, since this
 // one's login.
-var ErrRevoked = fmt.Errorf("%w: all sessions of its owner were", swap.ErrEnded)
+var ErrRevoked = fmt.Errorf("%w, as all sessions of its owner were", swap.ErrRevoked)
 
 // labelDomain is the binding's domain of what a list of sessions shows. It is
 // bound to the owner, not to a session's ID, which the list can't know; so,

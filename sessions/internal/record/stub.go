@@ -14,7 +14,7 @@ import (
 //
 //	stub  = magic kind time [ moved ]
 //	magic = 00 "bulla stub" 00
-//	kind  = "E" ended | "M" moved
+//	kind  = "E" ended | "R" ended by a revocation | "M" moved
 //	time  = Unix milliseconds, 8 bytes: when it was written
 //	moved = "=" or "!" (the owner changed) and the 24 bytes of the new key, behind
 //	        which a foreign key has its name
@@ -26,13 +26,15 @@ type Stub struct {
 	At           time.Time  // when it was written
 	To           stores.Key // of the new record; zero where the session has ended
 	OwnerChanged bool       // by the change of ID
+	Revoked      bool       // not by a logout of its own: all that a stream elsewhere can tell its user
 }
 
 var stubMagic = []byte("\x00bulla stub\x00")
 
 const (
-	kindEnded = 'E'
-	kindMoved = 'M'
+	kindEnded   = 'E'
+	kindRevoked = 'R'
+	kindMoved   = 'M'
 
 	sameOwner    = '='
 	anotherOwner = '!'
@@ -46,7 +48,10 @@ func (s Stub) Data() []byte {
 	hash := s.To.Hash()
 	data := make([]byte, 0, len(stubMagic)+1+8+1+len(hash))
 	data = append(data, stubMagic...)
-	if !s.Moved() {
+	switch {
+	case s.Revoked:
+		return binary.BigEndian.AppendUint64(append(data, kindRevoked), uint64(s.At.UnixMilli()))
+	case !s.Moved():
 		return binary.BigEndian.AppendUint64(append(data, kindEnded), uint64(s.At.UnixMilli()))
 	}
 	data = binary.BigEndian.AppendUint64(append(data, kindMoved), uint64(s.At.UnixMilli()))
@@ -74,6 +79,7 @@ func ParseStub(data []byte) (s Stub, ok bool) {
 	}
 	kind, rest := rest[0], rest[1:]
 	s.At = time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))
+	s.Revoked = kind == kindRevoked
 	if rest = rest[8:]; kind == kindMoved && len(rest) >= 1+len(stores.Key{}.Hash()) {
 		hash, name := [24]byte(rest[1:]), string(rest[25:])
 		to := stores.NewKey(hash)

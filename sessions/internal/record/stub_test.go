@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func TestStubVectors(t *testing.T) {
 		want string
 	}{
 		"ended":              {record.Stub{At: at}, magic + "45" + moment},
+		"revoked":            {record.Stub{At: at, Revoked: true}, magic + "52" + moment},
 		"moved":              {record.Stub{At: at, To: key(0xab)}, magic + "4d" + moment + "3d" + to},
 		"moved to another's": {record.Stub{At: at, To: key(0xab), OwnerChanged: true}, magic + "4d" + moment + "21" + to},
 	} {
@@ -38,7 +40,7 @@ func TestStubVectors(t *testing.T) {
 			got, ok := record.ParseStub(data)
 			require.True(t, ok)
 			require.Equal(t, c.stub, got)
-			require.Equal(t, name != "ended", got.Moved())
+			require.Equal(t, strings.HasPrefix(name, "moved"), got.Moved())
 		})
 	}
 }
@@ -114,6 +116,7 @@ func FuzzParseStub(f *testing.F) {
 			require.GreaterOrEqual(t, len(data), 46)
 		} else {
 			require.False(t, again.Moved())
+			require.Equal(t, stub.Revoked, again.Revoked)
 		}
 	})
 }

@@ -77,6 +77,9 @@ type Known struct {
 	// Client: a client may hold a record of the session that the server does
 	// not have, so a stub must be there in any case.
 	Client bool
+
+	// Revoked: it is not the session's own request that ends it.
+	Revoked bool
 }
 
 // End writes "ended" over a session's record, and follows it to a new key where it
@@ -93,7 +96,7 @@ func (e *Engine) End(ctx context.Context, key stores.Key, k Known) error {
 }
 
 func (e *Engine) end(ctx context.Context, key stores.Key, k Known) error {
-	ended := record.Stub{At: now()}
+	ended := record.Stub{At: now(), Revoked: k.Revoked}
 	until := time.Now().Add(e.Timeout)
 	rev := k.Revision
 	for tries := 0; ; tries++ {
@@ -138,6 +141,9 @@ func (e *Engine) save(ctx context.Context, key stores.Key, s record.Stub, deadli
 	rec := e.stub(s, deadline)
 	rec.Revision = rev
 	_, err := e.Server.Save(ctx, key, rec)
+	if err == nil {
+		e.Ended(key, s.Revoked)
+	}
 	return err
 }
 
@@ -169,9 +175,10 @@ func (e *Engine) Turn(ctx context.Context, key stores.Key) (handed *record.State
 	return handed, func() { t.leave(nil) }, nil
 }
 
-// Ended returns the stub that ends a session, as a record.
-func (e *Engine) Ended(deadline time.Time) stores.Record {
-	return e.stub(record.Stub{At: now()}, deadline)
+// Revoked returns the stub that revokes a session, as a record. Who writes it tells
+// Ended.
+func (e *Engine) Revoked(deadline time.Time) stores.Record {
+	return e.stub(record.Stub{At: now(), Revoked: true}, deadline)
 }
 
 // EndInTurn is End for who has the key's turn already.

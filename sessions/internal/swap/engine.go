@@ -30,6 +30,9 @@ var (
 	// ErrEnded: the session was ended, or has a new ID, since it was loaded.
 	ErrEnded = errors.New("sessions: the session was ended elsewhere")
 
+	// ErrRevoked: it was ended by whoever ends its owner's sessions.
+	ErrRevoked = fmt.Errorf("%w: it was revoked", ErrEnded)
+
 	// ErrBusy: others kept changing the session for as long as a commit may
 	// take. Nothing was written.
 	ErrBusy = errors.New("sessions: too many requests change this session at once")
@@ -54,6 +57,9 @@ type Config struct {
 
 	// Conflict is told of each conflict, with the attempts so far.
 	Conflict func(ctx context.Context, key stores.Key, attempts int)
+
+	// Ended is told of each session that this engine has ended.
+	Ended func(key stores.Key, revoked bool)
 }
 
 // Engine is safe for concurrent use.
@@ -122,6 +128,21 @@ func (e *Engine) load(ctx context.Context, id token.ID, bound encrypt.Bound, fre
 	}
 	st.Expires, st.Stale = expires, retired || changed
 	return st, nil, nil
+}
+
+// LoadMany loads many records, afresh; one that there is none of has no Revision.
+func (e *Engine) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Record, error) {
+	if b, ok := e.Server.(stores.Batcher); ok && len(keys) > 0 {
+		return b.LoadMany(ctx, keys)
+	}
+	recs := make([]stores.Record, len(keys))
+	for i, key := range keys {
+		var err error
+		if recs[i], err = e.Server.Load(ctx, key, stores.Fresh); err != nil && !errors.Is(err, stores.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return recs, nil
 }
 
 // Touch moves the expiry of base on, or writes it anew where the server can't do
