@@ -461,8 +461,16 @@ func TestWatchedInACookie(t *testing.T) {
 		requireEnds(t, dead, time.Millisecond, sessions.ErrDeadline)
 
 		tok = begin(t, m)
-		out := open(tok)
+		short := open(tok)
 		s := load(t, m, tok)
+		require.NoError(t, s.Limit(20*time.Second, 0))
+		commit(t, m, s)
+		requireGoesOn(t, short, 20*time.Second-time.Millisecond)
+		requireEnds(t, short, time.Millisecond, sessions.ErrEnded)
+
+		tok = begin(t, m)
+		out := open(tok)
+		s = load(t, m, tok)
 		require.NoError(t, s.Regenerate())
 		tok = commit(t, m, s).Token
 		requireGoesOn(t, out, 30*time.Second)
