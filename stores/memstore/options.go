@@ -6,16 +6,19 @@ const (
 	defaultMaxSessions   = 1 << 20
 	defaultMaxRecordSize = 1 << 20 // bytes
 
+	defaultMaxRevocations = 1 << 20
+
 	// reserve is the part of the limit that there is again above it.
 	reserve = 8
 )
 
 type options struct {
-	maxSessions   int
-	maxRecordSize int
+	maxSessions    int
+	maxRecordSize  int
+	maxRevocations int
 }
 
-// Option changes what [New] makes.
+// Option changes what [New] or [NewRevocations] makes.
 type Option func(*options) error
 
 // WithMaxSessions limits the store to n sessions, in place of 1,048,576. A limit
@@ -48,6 +51,18 @@ func WithMaxRecordSize(n int) Option {
 			return fmt.Errorf("memstore: WithMaxRecordSize(%d): the limit must be 1024 bytes or more", n)
 		}
 		o.maxRecordSize = n
+		return nil
+	}
+}
+
+// WithMaxRevocations limits the list of [NewRevocations] to n entries, in place of
+// 1,048,576. At the limit a logout that would need another one fails.
+func WithMaxRevocations(n int) Option {
+	return func(o *options) error {
+		if n < 1 {
+			return fmt.Errorf("memstore: WithMaxRevocations(%d): the limit must be 1 or more", n)
+		}
+		o.maxRevocations = n
 		return nil
 	}
 }

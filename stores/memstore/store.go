@@ -30,7 +30,7 @@ type Store struct {
 
 // New returns an empty store.
 func New(opts ...Option) (*Store, error) {
-	o := options{defaultMaxSessions, defaultMaxRecordSize}
+	o := options{maxSessions: defaultMaxSessions, maxRecordSize: defaultMaxRecordSize}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, errors.New("memstore: an Option is nil; leave it out")
@@ -38,6 +38,9 @@ func New(opts ...Option) (*Store, error) {
 		if err := opt(&o); err != nil {
 			return nil, err
 		}
+	}
+	if o.maxRevocations != 0 {
+		return nil, errors.New("memstore: New keeps no list of what has ended; give WithMaxRevocations to NewRevocations")
 	}
 	spare := max(1, o.maxSessions/reserve)
 	s := &Store{

@@ -82,6 +82,10 @@
 //
 //	ACL SETUSER sessions on >secret ~bulla:* +get +set +del +eval +evalsha +getrange +setrange +strlen +pexpire +pttl +time +hget +hset +hdel +hgetall +hrandfield
 //
+// and for a list of what has ended ([NewRevocations])
+//
+//	ACL SETUSER sessions +hmget +hlen +xadd +xrange +xdel
+//
 // and besides for a client that tracks, for [WithReplicas], and for a Cluster,
 // where +readonly is for clients that read from replicas:
 //

@@ -18,7 +18,7 @@ const (
 	DefaultTimeout = 2 * time.Second
 )
 
-// Option changes what [New] makes.
+// Option changes what [New] or [NewRevocations] makes.
 type Option func(*options) error
 
 type options struct {
@@ -28,6 +28,8 @@ type options struct {
 
 	staleReads bool
 	replicas   replicas
+
+	maxRevocations int
 }
 
 // WithPrefix puts prefix in front of every key, in place of [DefaultPrefix]. It
@@ -103,6 +105,19 @@ func WithReplicas(n int, wait time.Duration) Option {
 			return fmt.Errorf("redisstore: WithReplicas(%d, %v): at least one replica, and a millisecond", n, wait)
 		}
 		o.replicas = replicas{n, wait}
+		return nil
+	}
+}
+
+// WithMaxRevocations limits the list of [NewRevocations] to n entries, in place of
+// [DefaultMaxRevocations]. At the limit a logout that would need another one fails. An
+// entry takes about 300 bytes in Redis.
+func WithMaxRevocations(n int) Option {
+	return func(o *options) error {
+		if n < 1 {
+			return fmt.Errorf("redisstore: WithMaxRevocations(%d): the limit must be 1 or more", n)
+		}
+		o.maxRevocations = n
 		return nil
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// script is a Lua script about one key. It is asked for by its hash; a server
+// script is a Lua script about one key, or two. It is asked for by its hash; a server
 // that does not know it yet gets the text.
 type script struct{ text, hash string }
 
@@ -23,6 +23,12 @@ func newScript(text string) (s script) {
 func (s *script) on(name string, args ...any) write {
 	all := make([]any, 0, 8)
 	return write{script: s, args: append(append(all, "evalsha", s.hash, 1, name), args...)}
+}
+
+// onTwo is on for a script about two keys of one Cluster slot.
+func (s *script) onTwo(name, other string, args ...any) write {
+	all := make([]any, 0, 10)
+	return write{script: s, args: append(append(all, "evalsha", s.hash, 2, name, other), args...)}
 }
 
 // write is a command that changes something.

@@ -48,6 +48,9 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 			return nil, err
 		}
 	}
+	if o.maxRevocations != 0 {
+		return nil, errors.New("redisstore: New keeps no list of what has ended; give WithMaxRevocations to NewRevocations")
+	}
 	name, err := o.name()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,144 @@
+//go:build unix
+
+package redisstore_test
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/internal/redistest"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/redisstore"
+	"github.com/bulla-go/bulla/stores/storetest"
+)
+
+func newRevocations(t testing.TB, client redis.UniversalClient, opts ...redisstore.Option) *redisstore.Revocations {
+	t.Helper()
+	list, err := redisstore.NewRevocations(client, opts...)
+	require.NoError(t, err)
+	return list
+}
+
+// ownPrefix gives a list nothing to do with others.
+func ownPrefix() redisstore.Option { return redisstore.WithPrefix(rand.Text() + ":") }
+
+// The contract, with every client that a list can be given.
+func TestRevocations(t *testing.T) {
+	var l line
+	for name, way := range l.ways(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.RunRevocations(t, storetest.RevocationConfig{
+				New: func(t *testing.T) stores.RevocationList { return newRevocations(t, way.client, ownPrefix()) },
+			})
+		})
+	}
+}
+
+func TestRevocationsWithFaults(t *testing.T) {
+	server, frozen := redistest.Single(t), redistest.Single(t)
+	frozen.Freeze()
+	proxy := redistest.NewProxy(t, server.Addr)
+	storetest.RunRevocations(t, storetest.RevocationConfig{
+		New: func(t *testing.T) stores.RevocationList { return newRevocations(t, server.Client(), ownPrefix()) },
+		Unreachable: func(t *testing.T) stores.RevocationList {
+			return newRevocations(t, newClient(t, &redis.Options{Addr: frozen.Addr}), redisstore.WithTimeout(100*time.Millisecond))
+		},
+		Lossy: func(t *testing.T) stores.RevocationList {
+			proxy.LoseEvery(5)
+			t.Cleanup(func() { proxy.LoseEvery(0) })
+			return newRevocations(t, newClient(t, &redis.Options{Addr: proxy.Addr}))
+		},
+		Small: func(t *testing.T) stores.RevocationList {
+			return newRevocations(t, server.Client(), ownPrefix(), redisstore.WithMaxRevocations(500))
+		},
+	})
+	require.Positive(t, proxy.Lost())
+}
+
+func TestRevocationOptions(t *testing.T) {
+	client := redis.NewClient(&redis.Options{})
+	defer client.Close()
+	for name, opt := range map[string]redisstore.Option{
+		"no room":  redisstore.WithMaxRevocations(0),
+		"key func": redisstore.WithKeyFunc(func(k stores.Key) string { return k.Name() }),
+		"no time":  redisstore.WithTimeout(0),
+	} {
+		_, err := redisstore.NewRevocations(client, opt)
+		require.Error(t, err, name)
+	}
+	_, err := redisstore.NewRevocations(nil)
+	require.Error(t, err)
+	_, err = redisstore.New(client, redisstore.WithMaxRevocations(1))
+	require.ErrorContains(t, err, "NewRevocations")
+}
+
+// What is over goes with the writes that follow, from both keys, and a full list has room again.
+func TestRevocationsAreBounded(t *testing.T) {
+	client := redistest.Single(t).Client()
+	list := newRevocations(t, client, redisstore.WithMaxRevocations(100))
+	add := func(life time.Duration) error {
+		_, err := list.Swap(t.Context(), "", stores.Revocation{Key: newKey(), Value: "x", Until: time.Now().Add(life)})
+		return err
+	}
+	for range 100 {
+		require.NoError(t, add(time.Second))
+	}
+	require.ErrorIs(t, add(time.Second), stores.ErrFull)
+	time.Sleep(1100 * time.Millisecond)
+	for range 100 {
+		require.NoError(t, add(time.Second))
+	}
+	for key, most := range map[string]int64{"bulla:{revoked}": 101, "bulla:{revoked}:log": 100} {
+		n, err := client.Do(t.Context(), map[bool]string{true: "XLEN", false: "HLEN"}[most == 100], key).Int64()
+		require.NoError(t, err)
+		require.LessOrEqual(t, n, most, key)
+		ttl, err := client.TTL(t.Context(), key).Result()
+		require.NoError(t, err)
+		require.Equal(t, time.Duration(-1), ttl, "Redis may sacrifice what has an expiry, when memory is short")
+	}
+	keys, err := client.Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	require.Len(t, keys, 2)
+}
+
+// An entry that was written again stays when its first place in the stream is over.
+func TestRevocationsWrittenAgainStay(t *testing.T) {
+	list := newRevocations(t, redistest.Single(t).Client())
+	kept := newKey()
+	swap := func(key stores.Key, old, value string) {
+		t.Helper()
+		now, err := list.Swap(t.Context(), old, stores.Revocation{Key: key, Value: value, Until: time.Now().Add(time.Second)})
+		require.NoError(t, err)
+		require.Equal(t, value, now)
+	}
+	swap(kept, "", "1")
+	time.Sleep(600 * time.Millisecond)
+	swap(kept, "1", "2")
+	time.Sleep(600 * time.Millisecond)
+	swap(newKey(), "", "x")
+	values, err := list.Get(t.Context(), kept)
+	require.NoError(t, err)
+	require.Equal(t, []string{"2"}, values)
+	page, err := list.Since(t.Context(), "")
+	require.NoError(t, err)
+	require.Len(t, page.Entries, 2)
+	require.Equal(t, "2", page.Entries[0].Value)
+}
+
+func TestRevocationsOfOthers(t *testing.T) {
+	client := redistest.Single(t).Client()
+	list := newRevocations(t, client)
+	require.NoError(t, client.XAdd(t.Context(), &redis.XAddArgs{Stream: "bulla:{revoked}:log", Values: []string{"a", "b"}}).Err())
+	_, err := list.Since(t.Context(), "")
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+	key := newKey()
+	hash := key.Hash()
+	require.NoError(t, client.HSet(t.Context(), "bulla:{revoked}", string(hash[:]), "x").Err())
+	_, err = list.Get(t.Context(), key)
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+}
