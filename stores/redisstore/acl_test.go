@@ -38,12 +38,13 @@ func aclRules(t *testing.T) map[string][]string {
 			}
 		}
 	}
-	require.Len(t, lines, 4)
+	require.Len(t, lines, 5)
 	return map[string][]string{
 		"sessions":  lines[0],
-		"tracking":  slices.Concat(lines[0], lines[1]),
-		"careful":   slices.Concat(lines[0], lines[2]),
-		"clustered": slices.Concat(lines[0], lines[3]),
+		"listing":   slices.Concat(lines[0], lines[1]),
+		"tracking":  slices.Concat(lines[0], lines[2]),
+		"careful":   slices.Concat(lines[0], lines[3]),
+		"clustered": slices.Concat(lines[0], lines[4]),
 	}
 }
 
@@ -100,6 +101,42 @@ func TestACL(t *testing.T) {
 				allow(user, rule)
 				require.Regexp(t, "NOPERM|can't run this command", everything(t, open(t)), "it is not needed")
 			})
+		}
+	}
+}
+
+// The same for a list of what has ended.
+func TestRevocationsACL(t *testing.T) {
+	server := redistest.Single(t)
+	rules := aclRules(t)["listing"]
+	client := newClient(t, &redis.Options{Addr: server.Addr, Username: "listing", Password: "secret", ContextTimeoutEnabled: true})
+	list := newRevocations(t, client)
+	everything := func() error {
+		for _, life := range []time.Duration{time.Millisecond, time.Hour} { // the second drops the first
+			if _, err := list.Swap(t.Context(), "", stores.Revocation{Key: newKey(), Value: "x", Until: time.Now().Add(life)}); err != nil {
+				return err
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if _, err := list.Get(t.Context(), newKey()); err != nil {
+			return err
+		}
+		_, err := list.Since(t.Context(), "")
+		return err
+	}
+	for _, without := range append([]string{"", "+hset", "+hget", "+hdel", "+time"}, aclRules(t)["listing"][len(aclRules(t)["sessions"]):]...) {
+		args := []any{"ACL", "SETUSER", "listing", "reset"}
+		for _, rule := range rules {
+			if rule != without {
+				args = append(args, rule)
+			}
+		}
+		require.NoError(t, server.Client().Do(t.Context(), args...).Err())
+		require.NoError(t, server.Client().FlushAll(t.Context()).Err())
+		if without == "" {
+			require.NoError(t, everything())
+		} else {
+			require.Regexp(t, "NOPERM|can't run this command", everything(), "%s is not needed", without)
 		}
 	}
 }
