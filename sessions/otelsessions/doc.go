@@ -1,0 +1,32 @@
+// Package otelsessions tells OpenTelemetry what happens to sessions. It is a module of
+// its own, so that Bulla depends on no telemetry.
+//
+//	hooks, err := otelsessions.Hooks()
+//	mw, err := middleware.New(store, middleware.WithHooks(hooks), …)
+//
+// # Metrics
+//
+//	bulla.session.operation.duration  histogram, s
+//	bulla.session.events              counter, {event}
+//
+// The first is the time that an operation has spent in the store and the encryptor, with
+// the attributes bulla.session.operation (load, create, save, touch, regenerate,
+// destroy, revoke) and bulla.session.store; its count is how often each was done. The second
+// counts what is not as usual, with bulla.session.event and bulla.session.store:
+//
+//	conflict    another request's write came first, and the changes were replayed
+//	ended       the session was ended elsewhere, and nothing was written
+//	rejected    the client's token was not accepted; bulla.session.reason says why
+//	late        a change after the response began was discarded
+//	refused     a limit was met; error.type says which
+//	failed      the store failed, or a record does not open; error.type says which
+//
+// # Spans
+//
+// Where the request is traced, each operation, and what failed or was rejected, is a
+// span beneath it: "session load", "session save". Only the store's failures are errors.
+//
+// The names follow OpenTelemetry's rules for names, units and error.type; there are no
+// conventions for sessions on a server. No attribute names a session or a user: neither
+// the ID, which is a secret, nor its hash.
+package otelsessions
