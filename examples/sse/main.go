@@ -1,53 +1,62 @@
-// Sse streams server-sent events to users with a session:
+// Sse streams server-sent events to users who are logged in, and ends each stream with
+// its session:
 //
 //	go run ./examples/sse
 //
-// The cookie goes out with the headers, so a new session must be committed
-// before the stream's first byte. Later changes reach the store, since the
-// record is on the server and the cookie stays the same.
+// Open two tabs and log out in one of them. With -idle 1m the stream of a user who does
+// nothing else ends after a minute: to be sent events is not to use the session.
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"html/template"
 	"log"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
-const (
-	open = sessions.Key[int]("open") // streams that the user has open now
-	seen = sessions.Key[int]("seen") // events that the user was sent, over all streams
-)
-
-const maxOpen = 2 // streams of one user at a time
-
-const page = `<!doctype html><title>Events</title>
-<h1>Event <span id="n">0</span></h1><p>Reload: the session knows where you were.</p>
+// EventSource connects again by itself when a stream breaks off. So a stream that ended
+// with its session says so, and the page does not ask again; a request that comes all
+// the same gets 401, after which EventSource gives up.
+var page = template.Must(template.New("page").Parse(`<!doctype html><title>Events</title>
+{{if .}}<h1>{{.}}: event <span id="n">0</span></h1><p id="end"></p>
 <form method="post" action="/logout"><button>Log out</button></form>
+<form method="post" action="/logout-everywhere"><button>Log out everywhere</button></form>
 <script>
 const events = new EventSource("/events")
 events.onmessage = e => document.getElementById("n").textContent = e.data
-events.addEventListener("logout", () => events.close())
+events.addEventListener("end", e => { events.close(); document.getElementById("end").textContent = e.data })
 </script>
-`
+{{else}}<form method="post" action="/login"><input name="user" placeholder="name" required><button>Log in</button></form>{{end}}
+`))
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	lifetime := flag.Duration("lifetime", 24*time.Hour, "when a session ends, whatever happens")
+	idle := flag.Duration("idle", time.Hour, "when a session ends that is not used")
 	flag.Parse()
 
 	store, err := memstore.New()
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(store, time.Second)
+	handler, err := newHandler(store, time.Second,
+		middleware.WithLifetime(*lifetime),
+		middleware.WithRolling(*idle),
+		// For "log out everywhere". Where the store outlives the process, so must
+		// the key.
+		middleware.WithOwners(encrypt.GenerateKey()),
+	)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -60,123 +69,95 @@ func main() {
 	log.Fatal(http.Serve(listener, handler))
 }
 
-func newHandler(store stores.Store, interval time.Duration) (http.Handler, error) {
-	mw, err := middleware.New(store, middleware.WithLifetime(24*time.Hour))
+// site is the program.
+type site struct {
+	manager  *sessions.Manager
+	interval time.Duration // between two events
+}
+
+func newHandler(store stores.Store, interval time.Duration, options ...middleware.Option) (http.Handler, error) {
+	mw, err := middleware.New(store, options...)
 	if err != nil {
 		return nil, err
 	}
+	s := &site{mw.Manager(), interval}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, page)
-	})
-	mux.Handle("GET /events", events(interval))
-	mux.HandleFunc("GET /state", state)
-	mux.HandleFunc("POST /logout", logout)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(s.home))
+	mux.Handle("GET /events", mw.HandlerFunc(s.events))
+	mux.Handle("POST /login", mw.HandlerFunc(s.login))
+	mux.Handle("POST /logout", mw.HandlerFunc(s.logout))
+	mux.Handle("POST /logout-everywhere", mw.HandlerFunc(s.logoutEverywhere))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func events(interval time.Duration) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
-		s, err := sessions.Load(ctx)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		if err := addOpen(s, +1); err != nil {
-			fail(w, err)
-			return
-		}
-		// Stored now, not at the first byte: what Update says is provisional,
-		// and two streams that begin together would both find room. After the
-		// commit the count holds what the others have stored too.
-		if err := sessions.Commit(ctx); err != nil {
-			fail(w, err)
-			return
-		}
-		// The cookie can't change any more, but a record on the server can.
-		// What is still uncommitted is written when the handler returns,
-		// though the client may be gone by then.
-		defer addOpen(s, -1)
-		n, err := open.Get(s)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		if n > maxOpen {
-			http.Error(w, "too many streams; close a tab", http.StatusTooManyRequests)
-			return
-		}
+func (s *site) home(w http.ResponseWriter, _ *http.Request, session *sessions.Session) error {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	return page.Execute(w, session.Owner())
+}
 
-		w.Header().Set("Content-Type", "text/event-stream")
-		stream := http.NewResponseController(w)
-		ticks := time.NewTicker(interval)
-		defer ticks.Stop()
-		for {
-			n, err := seen.Update(s, func(n int) int { return n + 1 })
-			if err != nil {
-				log.Print(err)
-				return
-			}
-			fmt.Fprintf(w, "data: %d\n\n", n)
-			if err := stream.Flush(); err != nil {
-				return
-			}
-			// Without this the events would be counted at the stream's end.
-			// It is also how a stream learns of a logout.
-			if err := sessions.Commit(ctx); errors.Is(err, sessions.ErrEnded) {
-				fmt.Fprint(w, "event: logout\ndata: \n\n")
-				return
-			} else if err != nil {
-				log.Print(err)
-				return
-			}
-			select {
-			case <-ctx.Done(): // the client is gone
-				return
-			case <-ticks.C:
-			}
-		}
+func (s *site) events(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+	user := session.Owner()
+	if user == "" {
+		http.Error(w, "nobody is logged in", http.StatusUnauthorized)
+		return nil
 	}
-}
-
-func addOpen(s *sessions.Session, d int) error {
-	_, err := open.Update(s, func(n int) int { return n + d })
-	return err
-}
-
-// state shows what the session holds, for other requests than the stream.
-func state(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
+	ctx, err := sessions.Watch(r.Context())
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	streams, err := open.GetOr(s, 0)
-	if err != nil {
-		fail(w, err)
-		return
+	w.Header().Set("Content-Type", "text/event-stream")
+	stream := http.NewResponseController(w)
+	ticks := time.NewTicker(s.interval)
+	defer ticks.Stop()
+	for n := 1; ; n++ {
+		fmt.Fprintf(w, "data: %d\n\n", n)
+		if err := stream.Flush(); err != nil {
+			return nil // the client is gone
+		}
+		select {
+		case <-ctx.Done():
+			fmt.Fprintf(w, "event: end\ndata: %s\n\n", reason(context.Cause(ctx)))
+			return nil
+		case <-ticks.C:
+		}
 	}
-	n, err := seen.GetOr(s, 0)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	fmt.Fprintf(w, "%d open, %d seen\n", streams, n)
 }
 
-func logout(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
+// reason is what a user should know of why a stream ended.
+func reason(cause error) string {
+	switch {
+	case errors.Is(cause, sessions.ErrDeadline), errors.Is(cause, sessions.ErrIdle):
+		return "Your session has expired."
+	case errors.Is(cause, sessions.ErrRevoked):
+		return "You were logged out everywhere."
+	case errors.Is(cause, sessions.ErrEnded):
+		return "You have logged out."
 	}
-	s.Destroy()
-	http.Redirect(w, r, "/state", http.StatusSeeOther)
+	return "Something went wrong." // or nobody is there to read it
 }
 
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+func (s *site) login(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+	// A real site asks for a password; see examples/login.
+	if err := session.SetOwner(r.Context(), r.FormValue("user")); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+func (s *site) logout(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+	session.Destroy()
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+func (s *site) logoutEverywhere(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+	user := session.Owner()
+	if user == "" {
+		return s.logout(w, r, session)
+	}
+	if _, err := s.manager.RevokeAll(r.Context(), user); err != nil {
+		return err
+	}
+	return s.logout(w, r, session)
 }
