@@ -5,7 +5,9 @@
 //
 // The answer to the upgrade is the last that can set a cookie, so the session is
 // committed before. Each message that changes it is committed by itself: the
-// socket may stay open for hours.
+// socket may stay open for hours. It does not outlive the session: a logout in another
+// tab or another process closes it, and so do the session's times. With -idle 1m it is
+// closed when nothing was said for a minute.
 package main
 
 import (
@@ -44,12 +46,14 @@ f.onsubmit = e => { e.preventDefault(); socket.send(text.value); text.value = ""
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	lifetime := flag.Duration("lifetime", 24*time.Hour, "when a session ends, whatever happens")
+	idle := flag.Duration("idle", time.Hour, "when a session ends that is not used")
 	flag.Parse()
 	store, err := memstore.New()
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(store)
+	handler, err := newHandler(store, middleware.WithLifetime(*lifetime), middleware.WithRolling(*idle))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -59,8 +63,8 @@ func main() {
 
 // newHandler needs a store on the server: a record in the cookie could not
 // change after the upgrade.
-func newHandler(store stores.Store) (http.Handler, error) {
-	mw, err := middleware.New(store, middleware.WithLifetime(24*time.Hour))
+func newHandler(store stores.Store, options ...middleware.Option) (http.Handler, error) {
+	mw, err := middleware.New(store, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +83,7 @@ func newHandler(store stores.Store) (http.Handler, error) {
 }
 
 func withCoder(w http.ResponseWriter, r *http.Request) {
-	s, err := begin(r.Context())
+	s, ctx, err := begin(r.Context())
 	if err != nil {
 		fail(w, err)
 		return
@@ -90,18 +94,21 @@ func withCoder(w http.ResponseWriter, r *http.Request) {
 		return // it has answered
 	}
 	defer conn.CloseNow()
-	ctx := r.Context()
+	// Close says why and waits for the answer, which the Read below takes. Reading
+	// with ctx itself would break the connection off.
+	stop := context.AfterFunc(ctx, func() { conn.Close(websocket.StatusPolicyViolation, reason(context.Cause(ctx))) })
+	defer stop()
 	for {
-		_, text, err := conn.Read(ctx)
+		_, text, err := conn.Read(r.Context())
 		if err != nil {
 			return
 		}
-		answer, err := receive(ctx, s, string(text))
+		answer, err := receive(r.Context(), s, string(text))
 		if err != nil {
 			conn.Close(websocket.StatusPolicyViolation, reason(err))
 			return
 		}
-		if err := conn.Write(ctx, websocket.MessageText, []byte(answer)); err != nil {
+		if err := conn.Write(r.Context(), websocket.MessageText, []byte(answer)); err != nil {
 			return
 		}
 	}
@@ -110,7 +117,7 @@ func withCoder(w http.ResponseWriter, r *http.Request) {
 var upgrader gorilla.Upgrader // the zero one compares the Origin
 
 func withGorilla(w http.ResponseWriter, r *http.Request) {
-	s, err := begin(r.Context())
+	s, ctx, err := begin(r.Context())
 	if err != nil {
 		fail(w, err)
 		return
@@ -122,6 +129,11 @@ func withGorilla(w http.ResponseWriter, r *http.Request) {
 		return // it has answered
 	}
 	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() {
+		sayBye(conn, reason(context.Cause(ctx)))
+		conn.SetReadDeadline(time.Now().Add(time.Second)) // for the client's answer
+	})
+	defer stop()
 	for {
 		_, text, err := conn.ReadMessage()
 		if err != nil {
@@ -129,7 +141,7 @@ func withGorilla(w http.ResponseWriter, r *http.Request) {
 		}
 		answer, err := receive(r.Context(), s, string(text))
 		if err != nil {
-			conn.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.ClosePolicyViolation, reason(err)), time.Now().Add(time.Second))
+			sayBye(conn, reason(err))
 			return
 		}
 		if err := conn.WriteMessage(gorilla.TextMessage, []byte(answer)); err != nil {
@@ -138,17 +150,25 @@ func withGorilla(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// begin stores the session before the upgrade. It must have a value: an empty
-// new session is not stored and gets no cookie.
-func begin(ctx context.Context) (*sessions.Session, error) {
+func sayBye(conn *gorilla.Conn, why string) {
+	conn.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.ClosePolicyViolation, why), time.Now().Add(time.Second))
+}
+
+// begin stores the session before the upgrade, and returns a context that ends with it.
+// It must have a value: an empty new session is not stored and gets no cookie.
+func begin(ctx context.Context) (*sessions.Session, context.Context, error) {
 	s, err := sessions.Load(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := sockets.Update(s, func(n int) int { return n + 1 }); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return s, sessions.Commit(ctx)
+	if err := sessions.Commit(ctx); err != nil {
+		return nil, nil, err
+	}
+	watched, err := sessions.Watch(ctx)
+	return s, watched, err
 }
 
 // receive counts a message and stores the count before it answers.
@@ -167,8 +187,11 @@ func receive(ctx context.Context, s *sessions.Session, text string) (string, err
 
 // reason is what a client may know of an error.
 func reason(err error) string {
-	if errors.Is(err, sessions.ErrEnded) {
-		return "logged out" // somewhere else, or the session expired
+	switch {
+	case errors.Is(err, sessions.ErrDeadline), errors.Is(err, sessions.ErrIdle):
+		return "session expired"
+	case errors.Is(err, sessions.ErrEnded):
+		return "logged out"
 	}
 	log.Print(err)
 	return "something went wrong"

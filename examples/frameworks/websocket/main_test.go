@@ -16,6 +16,7 @@ import (
 	"github.com/bulla-go/bulla/examples/frameworks/internal/drive"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
@@ -29,7 +30,7 @@ func testSocket(t *testing.T, path string) {
 	memory, err := memstore.New()
 	require.NoError(t, err)
 	store := &drive.Store{Store: memory}
-	handler, err := newHandler(store)
+	handler, err := newHandler(store, middleware.WithCommitTimeout(time.Second))
 	require.NoError(t, err)
 	ended := make(chan struct{}, 10) // sockets whose handler has returned
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,10 +100,11 @@ func testSocket(t *testing.T, path string) {
 	say(first, "still here", "5: still here")
 
 	require.Equal(t, "0 sockets, 0 messages\n", body(client.Post(server.URL+"/logout", "", nil)))
-	require.NoError(t, first.Write(ctx, websocket.MessageText, []byte("anybody?")))
-	_, _, err = first.Read(ctx)
+	_, _, err = first.Read(ctx) // without a word from the client
 	require.ErrorAs(t, err, &closed)
 	require.Equal(t, "logged out", closed.Reason)
+	require.Equal(t, websocket.StatusPolicyViolation, closed.Code)
+	<-ended
 	require.Equal(t, "0 sockets, 0 messages\n", body(client.Get(server.URL+"/state")), "the socket did not bring the session back")
 
 	// Another site's page must not open a socket with the user's cookie.
@@ -112,6 +114,61 @@ func testSocket(t *testing.T, path string) {
 	})
 	require.Error(t, err)
 	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
+
+// A socket on which nothing happens is closed when its session ends.
+func TestSocketsEndWithTheSession(t *testing.T) {
+	for _, path := range []string{"/coder", "/gorilla"} {
+		t.Run(path[1:], func(t *testing.T) { testEnds(t, path) })
+	}
+}
+
+func testEnds(t *testing.T, path string) {
+	serve := func(store stores.Store, options ...middleware.Option) (*httptest.Server, *http.Client) {
+		handler, err := newHandler(store, append(options, middleware.WithWatchInterval(200*time.Millisecond))...)
+		require.NoError(t, err)
+		server := httptest.NewTLSServer(handler)
+		t.Cleanup(server.Close)
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		return server, &http.Client{Transport: server.Client().Transport, Jar: jar}
+	}
+	open := func(server *httptest.Server, client *http.Client) *websocket.Conn {
+		conn, _, err := websocket.Dial(t.Context(), server.URL+path, &websocket.DialOptions{HTTPClient: client})
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.CloseNow() })
+		return conn
+	}
+	requireClosed := func(conn *websocket.Conn, why string, after, before time.Duration) {
+		t.Helper()
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, _, err := conn.Read(ctx)
+		var closed websocket.CloseError
+		require.ErrorAs(t, err, &closed)
+		require.Equal(t, why, closed.Reason)
+		require.Equal(t, websocket.StatusPolicyViolation, closed.Code)
+		require.Greater(t, time.Since(began), after)
+		require.Less(t, time.Since(began), before)
+	}
+
+	// Two processes: each has a manager of its own, and they share the store.
+	memory, err := memstore.New()
+	require.NoError(t, err)
+	here, client := serve(memory)
+	away, _ := serve(memory)
+	conn := open(here, client)
+	resp, err := client.Post(away.URL+"/logout", "", nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+	requireClosed(conn, "logged out", 0, 5*time.Second)
+
+	server, client := serve(memory, middleware.WithRolling(time.Second))
+	requireClosed(open(server, client), "session expired", time.Second/2, 5*time.Second)
+	server, client = serve(memory, middleware.WithLifetime(time.Second))
+	conn = open(server, client)
+	requireClosed(conn, "session expired", time.Second/2, 5*time.Second)
 }
 
 // TestUpgradeCommits has a handler that leaves the commit to the middleware. It
