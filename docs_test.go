@@ -38,7 +38,7 @@ func sources(t *testing.T) map[string]string {
 // TestRecipes: the code of docs/recipes.md is a part of what tests run.
 func TestRecipes(t *testing.T) {
 	all := sources(t)
-	code := blocks(t, "docs/recipes.md", "go")
+	code := append(blocks(t, "docs/recipes.md", "go"), blocks(t, "docs/recipes.md", "html")...)
 	require.Greater(t, len(code), 10)
 	for _, block := range code {
 		found := false

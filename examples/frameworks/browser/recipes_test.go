@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -303,4 +304,22 @@ func TestClearSiteData(t *testing.T) {
 	require.NotEmpty(t, b.cookies(home))
 	b.visit(v.url("www.app.example", "/"))
 	require.Empty(t, b.cookies(home))
+}
+
+// TestIdleWarning leaves a page alone, stays, and leaves it alone again.
+func TestIdleWarning(t *testing.T) {
+	b, v := tab{t, chromium(t)}, newWorld(t)
+	const idle, before = 6 * time.Second, 3
+	v.hosts["app.example"] = recipes.Idle(inMemory(t, middleware.WithRolling(idle), middleware.WithTouchInterval(0)), before)
+	b.visit(v.url("app.example", "/"))
+	require.Equal(t, "true", b.script(`String(warning.hidden)`))
+	began := time.Now()
+	warned := func() bool { return b.script(`String(warning.hidden)`) == "false" }
+	require.Eventually(t, warned, 2*idle, idle/30)
+	require.Greater(t, time.Since(began), idle-(before+1)*time.Second)
+	require.NoError(t, chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("#stay"))))
+	require.Eventually(t, func() bool { return !warned() }, idle, idle/30, "who stays is not warned")
+	stayed := time.Now()
+	require.Eventually(t, func() bool { return strings.Contains(b.text(), "Signed out") }, 3*idle, idle/30)
+	require.Greater(t, time.Since(stayed), idle/2, "the page's questions have not prolonged it, and not shortened it")
 }
