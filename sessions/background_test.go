@@ -98,7 +98,11 @@ func TestBackgroundOfASessionThatEnds(t *testing.T) {
 
 		// There is nobody who could be given a token.
 		tok = begin(t, m)
-		require.ErrorIs(t, m.Background(t.Context(), tok.ID, func(s *sessions.Session) error { return s.Regenerate() }), sessions.ErrTooLate)
+		require.ErrorIs(t, m.Background(t.Context(), tok.ID, func(s *sessions.Session) error {
+			err := s.Regenerate()
+			require.ErrorIs(t, err, sessions.ErrTooLate)
+			return err
+		}), sessions.ErrTooLate)
 		require.ErrorIs(t, m.Background(t.Context(), tok.ID, func(s *sessions.Session) error {
 			s.Destroy()
 			_ = count.Set(s, 3) // of a new session
