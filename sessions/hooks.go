@@ -16,6 +16,11 @@ type Event struct {
 	Attempts int           // of a save or regeneration: 1 where nothing came between
 	Reason   Reason        // of a rejection
 	Err      error         // of a failure or a rejection; may be nil for the latter
+
+	// Size is how many characters a session that was written takes in its cookie, and
+	// Room how many there are: a session that takes more is refused. Both are 0 where
+	// the record is on a server.
+	Size, Room int
 }
 
 // Hooks are functions that are called as things happen to sessions, in the
@@ -73,6 +78,7 @@ var (
 	evUnknownKey  = kind{func(h *Hooks) func(context.Context, Event) { return h.Rejected }, slog.LevelWarn, "session token rejected: it names a key that is not in the ring; was the key removed too early, or added too late?"}
 	evLateChange  = kind{func(h *Hooks) func(context.Context, Event) { return h.LateChange }, slog.LevelWarn, "session change after the response began was discarded"}
 	evRefused     = kind{func(h *Hooks) func(context.Context, Event) { return h.Refused }, slog.LevelWarn, "session is over a limit; nothing written"}
+	evNearlyFull  = kind{func(*Hooks) func(context.Context, Event) { return nil }, slog.LevelWarn, "a session takes most of its cookie, and none that takes more can be written; keep less in it, or keep it on a server. This is said once an hour at most"}
 	evStoreError  = kind{func(h *Hooks) func(context.Context, Event) { return h.StoreError }, slog.LevelError, "session store failed"}
 
 	// A client that goes away is nobody's failure.
@@ -108,13 +114,16 @@ func (m *Manager) emit(ctx context.Context, k kind, key stores.Key, started time
 	if !logs {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 5)
+	attrs := make([]slog.Attr, 0, 6)
 	if !ev.Key.IsZero() {
 		attrs = append(attrs, slog.String("session", ev.Key.String()))
 	}
 	attrs = append(attrs, slog.String("store", ev.Store))
 	if ev.Attempts > 1 {
 		attrs = append(attrs, slog.Int("attempts", ev.Attempts))
+	}
+	if ev.Room > 0 {
+		attrs = append(attrs, slog.Int("size", ev.Size), slog.Int("room", ev.Room))
 	}
 	if ev.Reason != "" {
 		attrs = append(attrs, slog.String("reason", string(ev.Reason)))

@@ -99,6 +99,7 @@ type Manager struct {
 	logger     *slog.Logger
 	hooks      Hooks
 	observed   bool // there is a logger or a hook
+	full       fullness
 }
 
 // NewManager returns a manager of the sessions in store. What can't work, or

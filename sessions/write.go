@@ -98,7 +98,7 @@ func (m *Manager) save(ctx context.Context, j *job) (*record.State, error) {
 		return nil, m.failed(ctx, key, started, err)
 	}
 	m.watcher.Used(m.watched(st))
-	m.emit(ctx, evSaved, key, started, Event{Attempts: attempts})
+	m.wrote(ctx, evSaved, st, started, attempts)
 	return st, nil
 }
 
@@ -113,7 +113,7 @@ func (m *Manager) create(ctx context.Context, j *job) (*record.State, error) {
 	if err != nil {
 		return nil, m.failed(ctx, j.id.Key(), started, err)
 	}
-	m.emit(ctx, evCreated, j.id.Key(), started, Event{Attempts: 1})
+	m.wrote(ctx, evCreated, st, started, 1)
 	return st, nil
 }
 
@@ -215,7 +215,7 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 				m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})
 			}
 			m.watcher.Moved(old.ID.Key(), m.watched(st), !owners.Same(&old.Meta, &st.Meta))
-			m.emit(ctx, evRegenerated, key, started, Event{Attempts: attempts})
+			m.wrote(ctx, evRegenerated, st, started, attempts)
 			return st, nil
 		}
 		m.conflict(ctx, old.ID.Key(), attempts)
@@ -248,7 +248,7 @@ func (m *Manager) regenerateHere(ctx context.Context, j *job) (*record.State, er
 		return nil, m.failed(ctx, j.id.Key(), started, err)
 	}
 	m.watcher.Moved(j.held.ID.Key(), m.watched(st), !owners.Same(&j.held.Meta, &st.Meta))
-	m.emit(ctx, evRegenerated, j.id.Key(), started, Event{Attempts: 1})
+	m.wrote(ctx, evRegenerated, st, started, 1)
 	return st, nil
 }
 
@@ -298,7 +298,7 @@ func (m *Manager) refresh(ctx context.Context, j *job) (*record.State, error) {
 	switch {
 	case err == nil && wrote:
 		m.watcher.Used(m.watched(st))
-		m.emit(ctx, ev, key, started, Event{Attempts: 1})
+		m.wrote(ctx, ev, st, started, 1)
 		return st, nil
 	case err == nil && st == base && m.cache > 0: // a copy must be of what came between
 		return m.renew(ctx, j)

@@ -15,7 +15,7 @@ import (
 )
 
 // Store is a [stores.Store] in memory, with a [stores.Server] that is a
-// [stores.Toucher] and a [stores.OwnerIndex] too. It is safe for concurrent use.
+// [stores.Toucher], a [stores.OwnerIndex] and a [stores.Counter] too. It is safe for concurrent use.
 // The zero Store is not usable; see [New].
 //
 // Its methods never wait for anything but a lock that is held for

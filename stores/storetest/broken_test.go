@@ -35,12 +35,13 @@ type faulty struct {
 	add      func(ctx, key, stores.Entry) (uint64, error)
 	entries  func(ctx, key) ([]stores.Entry, error)
 	remove   func(ctx, key, ...key) error
+	count    func(ctx) (int, error)
 }
 
 // newFaulty returns a store without a fault.
 func newFaulty() *faulty {
 	m := newReference()
-	return &faulty{m, m.Load, m.Save, m.Put, m.Touch, m.LoadMany, m.SaveMany, m.AddEntry, m.Entries, m.RemoveEntries}
+	return &faulty{m, m.Load, m.Save, m.Put, m.Touch, m.LoadMany, m.SaveMany, m.AddEntry, m.Entries, m.RemoveEntries, m.Count}
 }
 
 func (f *faulty) Load(c ctx, k key, fresh stores.Freshness) (rec, error) { return f.load(c, k, fresh) }
@@ -56,6 +57,7 @@ func (f *faulty) SaveMany(c ctx, keys []key, recs []rec) ([]bool, error) {
 func (f *faulty) AddEntry(c ctx, owner key, e stores.Entry) (uint64, error) {
 	return f.add(c, owner, e)
 }
+func (f *faulty) Count(c ctx) (int, error)                         { return f.count(c) }
 func (f *faulty) Entries(c ctx, owner key) ([]stores.Entry, error) { return f.entries(c, owner) }
 func (f *faulty) RemoveEntries(c ctx, owner key, keys ...key) error {
 	return f.remove(c, owner, keys...)
@@ -148,7 +150,7 @@ func requireFailures(t *testing.T, begin []string, list []broken) {
 			for name, errs := range failed {
 				can[name] = true
 				for _, err := range errs {
-					require.Regexp(t, `^(rule \d|index|index rule \d|Toucher|Batcher|Config\.Small): `, err, "an error must say which rule is broken")
+					require.Regexp(t, `^(rule \d|index|index rule \d|Toucher|Counter|Batcher|Config\.Small): `, err, "an error must say which rule is broken")
 				}
 			}
 		})

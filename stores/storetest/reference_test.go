@@ -166,3 +166,14 @@ func (m *reference) RemoveEntries(_ context.Context, owner stores.Key, keys ...s
 	}
 	return nil
 }
+
+func (m *reference) Count(context.Context) (n int, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.records {
+		if m.at(key).Revision != "" {
+			n++
+		}
+	}
+	return n, nil
+}

@@ -69,7 +69,7 @@ type check struct {
 // checks returns the subtests that cfg asks for.
 func checks(cfg Config) []check {
 	list := slices.Concat(saveChecks, loadChecks, putChecks, expiryChecks, dataChecks,
-		raceChecks, touchChecks, batchChecks, ownerChecks)
+		raceChecks, touchChecks, countChecks, batchChecks, ownerChecks)
 	if cfg.Unreachable != nil {
 		list = append(list, check{"rule 2 unreachable", unreachable})
 	}
