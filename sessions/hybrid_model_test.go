@@ -420,7 +420,7 @@ func TestHybridModel(t *testing.T) {
 	}
 	t.Log(counts)
 	for _, what := range []string{"in the cookie", "moved", "met the server", "small on the server", "ended on the server", "met the end", "failed", "rejected"} {
-		require.Greater(t, counts[what], 10, what)
+		require.Greater(t, counts[what], 2, what) // of some 30 at least
 	}
 	require.NotZero(t, counts["followed"])
 }
