@@ -67,7 +67,7 @@ func newHandler(store stores.Store) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", public)
-	mux.HandleFunc("POST /start", start)
+	mux.Handle("POST /start", mw.HandlerFunc(start))
 	mux.HandleFunc("GET /app/{$}", titled("App"))
 	mux.HandleFunc("GET /app/settings", titled("Settings"))
 	mux.HandleFunc("GET /report", titled("Report"))
@@ -80,18 +80,13 @@ func public(w http.ResponseWriter, _ *http.Request) {
 	show(w, "A page without a session")
 }
 
-// start is no autoload path: Load asks the store.
-func start(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		unavailable(w, r, err)
-		return
-	}
+// start is no autoload path: HandlerFunc loads the session itself.
+func start(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := name.Set(s, r.FormValue("name")); err != nil {
-		unavailable(w, r, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/app/", http.StatusSeeOther)
+	return nil
 }
 
 func titled(title string) http.HandlerFunc {

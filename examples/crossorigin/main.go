@@ -60,8 +60,8 @@ func newHandler(store stores.Store) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /address", change)
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /address", mw.HandlerFunc(change))
 
 	protection := http.NewCrossOriginProtection()
 	// A partner whose pages may post here. Say who: there is no wildcard.
@@ -71,43 +71,27 @@ func newHandler(store stores.Store) (http.Handler, error) {
 	// Outside the sessions: what is refused asks no store, extends no idle
 	// timeout and gets no cookie. GET and HEAD pass, so they must change
 	// nothing that matters.
-	return protection.Handler(mw.Handler(mux)), nil
+	return protection.Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	to, err := address.GetOr(s, "nowhere yet")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, to)
+	return page.Execute(w, to)
 }
 
-func change(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func change(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	to := r.FormValue("address")
 	if to == "" {
 		http.Error(w, "the address is missing", http.StatusBadRequest)
-		return
+		return nil
 	}
 	if err := address.Set(s, to); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }

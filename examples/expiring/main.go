@@ -61,25 +61,19 @@ func newHandler(store stores.Store) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /start", start)
-	mux.HandleFunc("POST /answer", answer)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /start", mw.HandlerFunc(start))
+	mux.Handle("POST /answer", mw.HandlerFunc(answer))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	given, err := answers.Get(s)
 	if err != nil && !errors.Is(err, sessions.ErrNoValue) {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, struct {
+	return page.Execute(w, struct {
 		Running   bool
 		Remaining time.Duration
 		Answers   []string
@@ -87,41 +81,25 @@ func home(w http.ResponseWriter, r *http.Request) {
 }
 
 // start begins the quiz, once: with a second start the clock goes on.
-func start(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func start(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if _, err := answers.Update(s, func(given []string) []string { return append([]string{}, given...) }); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
-func answer(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func answer(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if _, err := answers.Get(s); errors.Is(err, sessions.ErrNoValue) {
 		// Never begun, or over: an expired session is gone, with its values.
 		http.Error(w, "the time is over", http.StatusForbidden)
-		return
+		return nil
 	} else if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if _, err := answers.Update(s, func(given []string) []string { return append(given, r.FormValue("answer")) }); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }

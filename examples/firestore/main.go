@@ -16,7 +16,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"html/template"
 	"log"
@@ -30,7 +29,6 @@ import (
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
-	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/firestorestore"
 )
 
@@ -89,55 +87,31 @@ func newHandler(client *firestore.Client, key encrypt.Key) (http.Handler, error)
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /note", keep)
-	mux.HandleFunc("POST /forget", forget)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /note", mw.HandlerFunc(keep))
+	mux.Handle("POST /forget", mw.HandlerFunc(forget))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	n, err := note.GetOr(s, "")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, n)
+	return page.Execute(w, n)
 }
 
-func keep(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func keep(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := note.Set(s, r.FormValue("note")); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
-func forget(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func forget(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	s.Destroy()
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	if errors.Is(err, stores.ErrUnavailable) || errors.Is(err, sessions.ErrUnreadable) {
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
-		return
-	}
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }

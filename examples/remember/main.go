@@ -70,52 +70,39 @@ func newHandler(store stores.Store) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /login", login)
-	mux.HandleFunc("POST /logout", logout)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /login", mw.HandlerFunc(login))
+	mux.Handle("POST /logout", mw.HandlerFunc(logout))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	name, err := user.GetOr(s, "")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, struct {
+	return page.Execute(w, struct {
 		User      string
 		Remaining time.Duration
 		Deadline  time.Time
 	}{name, s.Remaining().Round(time.Second), s.Metadata().Deadline})
 }
 
-func login(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func login(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	// A real login checks a password here. The new ID comes first: with it the
 	// session has the middleware's times again.
 	if err := s.Regenerate(); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if err := remember(s, r.FormValue("remember") != ""); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if err := user.Set(s, r.FormValue("user")); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
 }
 
 // remember says both, so that nothing is left of what an earlier login said.
@@ -126,17 +113,8 @@ func remember(s *sessions.Session, yes bool) error {
 	return s.Limit(shortLifetime, shortIdle)
 }
 
-func logout(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func logout(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	s.Destroy()
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }

@@ -67,25 +67,20 @@ func newHandler(store stores.Store) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
 	mux.HandleFunc("GET /about", about)
-	mux.HandleFunc("POST /start", start)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("POST /start", mw.HandlerFunc(start))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context()) // this is use, although nothing is changed
-	if err != nil {
-		fail(w, err)
-		return
-	}
+// home is use of the session, although it changes nothing.
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	who, err := name.GetOr(s, "")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, struct {
+	return page.Execute(w, struct {
 		Name      string
 		Remaining time.Duration // as it was when the request came
 		Deadline  time.Time
@@ -99,20 +94,10 @@ func about(w http.ResponseWriter, _ *http.Request) {
 	w.Write([]byte("<!doctype html><title>About</title><p>No session is used here.</p>\n"))
 }
 
-func start(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func start(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := name.Set(s, r.FormValue("name")); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }

@@ -60,40 +60,24 @@ func newHandler(store stores.Store) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("POST /colour", choose)
-	return http.NewCrossOriginProtection().Handler(mw.Handler(mux)), nil
+	mux.Handle("GET /{$}", mw.HandlerFunc(home))
+	mux.Handle("POST /colour", mw.HandlerFunc(choose))
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	c, err := colour.GetOr(s, "")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	page.Execute(w, c)
+	return page.Execute(w, c)
 }
 
-func choose(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func choose(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	if err := colour.Set(s, r.FormValue("colour")); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	return nil
 }
