@@ -110,7 +110,7 @@ func (q *request) giveUp(err error) {
 // logFailure logs a handler's error that nobody else is told of.
 func (m *Middleware) logFailure(r *http.Request, s *sessions.Session, err error) {
 	level := slog.LevelError
-	if statusOf(err) < 500 || errors.Is(err, context.Canceled) || r.Context().Err() == context.Canceled {
+	if StatusOf(err) < 500 || errors.Is(err, context.Canceled) || r.Context().Err() == context.Canceled {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err)}
@@ -130,12 +130,17 @@ func (m *Middleware) log() *slog.Logger {
 
 // answerError is the default error handler.
 func answerError(w http.ResponseWriter, _ *http.Request, err error) {
-	status := statusOf(err)
+	status := StatusOf(err)
 	http.Error(w, http.StatusText(status), status)
 }
 
-// statusOf tells by the status whose affair an error is.
-func statusOf(err error) int {
+// StatusOf returns the status with which the default error handler answers err, which
+// tells whose affair it is: 503 where the store failed, a record does not open, or the
+// request was cancelled; 403 where the owner has too many sessions, or a proof is not
+// fresh; 404 where a handle names none of the owner's sessions; 409 where the session was
+// ended meanwhile; 413 where it is too large; and 500 otherwise. It is for an error
+// handler of your own, and for handlers of a framework, which answer themselves.
+func StatusOf(err error) int {
 	switch {
 	case isAny(err, ErrNotFresh, sessions.ErrTooManySessions):
 		return http.StatusForbidden
@@ -145,6 +150,8 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case isAny(err, stores.ErrUnavailable, sessions.ErrUnreadable, sessions.ErrBusy, context.DeadlineExceeded, context.Canceled):
 		return http.StatusServiceUnavailable
+	case isAny(err, stores.ErrNotFound): // by Manager.Revoke
+		return http.StatusNotFound
 	}
 	return http.StatusInternalServerError
 }

@@ -484,3 +484,30 @@ func TestFunctionBehindATimeout(t *testing.T) {
 	<-failed
 	require.Equal(t, "1", ask(mw.Handler(peek), "/", cookie).body)
 }
+
+func TestStatusOf(t *testing.T) {
+	for err, status := range map[error]int{
+		stores.ErrUnavailable:       503,
+		sessions.ErrUnreadable:      503,
+		sessions.ErrBusy:            503,
+		context.Canceled:            503,
+		context.DeadlineExceeded:    503,
+		sessions.ErrTooManySessions: 403,
+		middleware.ErrNotFresh:      403,
+		stores.ErrNotFound:          404,
+		sessions.ErrEnded:           409,
+		stores.ErrTooLarge:          413,
+		sessions.ErrNoValue:         500,
+		errors.New("another"):       500,
+	} {
+		require.Equal(t, status, middleware.StatusOf(fmt.Errorf("a handler: %w", err)), err)
+	}
+	require.Equal(t, 503, middleware.StatusOf(errors.Join(stores.ErrNotFound, stores.ErrUnavailable)), "nothing is known")
+
+	// Another's handle is nobody's failure.
+	mw := memory(t).new(t, middleware.WithOwners(encrypt.GenerateKey()))
+	a := ask(mw.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, _ *sessions.Session) error {
+		return mw.Manager().Revoke(r.Context(), "ada", sessions.Handle(strings.Repeat("A", 43)))
+	}), "/")
+	require.Equal(t, http.StatusNotFound, a.StatusCode)
+}

@@ -324,10 +324,8 @@ func WithSkipHeader(name string, values ...string) Option {
 // then, and nothing that it writes later will be; the error handler must write a
 // status, or net/http sends 200. It gets the handler's request; a session that is
 // loaded is found there as it is stored, without what could not be committed. The
-// default says nothing of the cause: it answers 503 where the store failed, a record
-// does not open, or the request was cancelled; 403 where the owner has too many
-// sessions; 413 where the session is too large; 409 where it was ended meanwhile; and
-// 500 otherwise.
+// default says nothing of the cause, and answers with the status that [StatusOf] has for
+// it.
 func WithErrorHandler(h func(http.ResponseWriter, *http.Request, error)) Option {
 	return set(func(o *options) { o.errorHandler = h })
 }

@@ -51,116 +51,80 @@ func newHandler(store stores.Store) (http.Handler, error) {
 	r.Use(chimw.Logger, chimw.Recoverer)
 	r.Use(http.NewCrossOriginProtection().Handler)
 	r.Use(mw.Handler)
-	r.Get("/", home)
-	r.Get("/whoami", whoami)
-	r.Post("/login", login)
-	r.Post("/logout", logout)
-	r.Get("/stream", stream)
-	r.Get("/events", counted)
+	r.Method("GET", "/", mw.HandlerFunc(home))
+	r.Method("GET", "/whoami", mw.HandlerFunc(whoami))
+	r.Method("POST", "/login", mw.HandlerFunc(login))
+	r.Method("POST", "/logout", mw.HandlerFunc(logout))
+	r.Method("GET", "/stream", mw.HandlerFunc(stream))
+	r.Method("GET", "/events", mw.HandlerFunc(counted))
 	return r, nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	n, err := visits.Update(s, func(n int) int { return n + 1 })
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	fmt.Fprintf(w, "Visit %d\n", n)
+	_, err = fmt.Fprintf(w, "Visit %d\n", n)
+	return err
 }
 
-func whoami(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func whoami(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	name, err := user.GetOr(s, "nobody")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	fmt.Fprintln(w, name)
+	_, err = fmt.Fprintln(w, name)
+	return err
 }
 
-func login(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func login(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	// A real login checks a password here. Then the session gets a new ID, so
 	// that whoever knew the old one is not logged in too.
 	if err := s.Regenerate(); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if err := user.Set(s, r.FormValue("user")); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/whoami", http.StatusSeeOther)
+	return nil
 }
 
-func logout(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func logout(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	s.Destroy()
 	http.Redirect(w, r, "/whoami", http.StatusSeeOther)
+	return nil
 }
 
 // stream counts its events in the session. The first one is stored before the
 // first byte and brings the cookie; the others when the stream ends.
-func stream(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func stream(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()
 	out := http.NewResponseController(w)
 	for {
 		n, err := events.Update(s, func(n int) int { return n + 1 })
 		if err != nil {
-			log.Print(err)
-			return
+			return err // logged: the answer has begun
 		}
 		fmt.Fprintf(w, "event %d\n", n)
 		if out.Flush() != nil {
-			return
+			return nil
 		}
 		select {
 		case <-r.Context().Done():
-			return
+			return nil
 		case <-ticks.C:
 		}
 	}
 }
 
-func counted(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func counted(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	n, err := events.GetOr(s, 0)
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	fmt.Fprintln(w, n)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	_, err = fmt.Fprintln(w, n)
+	return err
 }

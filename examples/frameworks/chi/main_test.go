@@ -37,7 +37,7 @@ func TestInside(t *testing.T) {
 			err = user.Set(s, chi.URLParam(r, "name"))
 		}
 		if err != nil {
-			fail(w, err)
+			http.Error(w, "error", middleware.StatusOf(err))
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain")

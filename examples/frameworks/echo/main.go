@@ -46,25 +46,37 @@ func newEcho(store stores.Store) (*echo.Echo, error) {
 	}
 	e := echo.New()
 	// The sessions come last, nearest to the handlers: echo's own middleware
-	// may then wrap the response as it likes. An error that a handler returns
-	// is answered by echo after the session was committed, so what the handler
-	// changed before it failed is kept.
+	// may then wrap the response as it likes.
 	e.Use(echomw.Recover(), echo.WrapMiddleware(http.NewCrossOriginProtection().Handler))
 	e.Use(echo.WrapMiddleware(mw.Handler))
-	e.GET("/", home)
-	e.GET("/whoami", whoami)
-	e.POST("/login", login)
-	e.POST("/logout", logout)
-	e.GET("/stream", stream)
-	e.GET("/events", counted)
+	e.GET("/", handle(home))
+	e.GET("/whoami", handle(whoami))
+	e.POST("/login", handle(login))
+	e.POST("/logout", handle(logout))
+	e.GET("/stream", handle(stream))
+	e.GET("/events", handle(counted))
 	return e, nil
 }
 
-func home(c echo.Context) error {
-	s, err := sessions.Load(c.Request().Context())
-	if err != nil {
-		return err // echo answers 500 and says nothing of the cause
+// handle returns f with the request's session. An error is answered by echo, after the
+// session was committed, so it is here that nothing is left of what failed. The status is
+// 503 where the store failed; echo says nothing of the cause.
+func handle(f func(echo.Context, *sessions.Session) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		s, err := sessions.Load(c.Request().Context())
+		if err == nil {
+			if err = f(c, s); err != nil {
+				s.Discard()
+			}
+		}
+		if err != nil {
+			return echo.NewHTTPError(middleware.StatusOf(err)).WithInternal(err)
+		}
+		return nil
 	}
+}
+
+func home(c echo.Context, s *sessions.Session) error {
 	n, err := visits.Update(s, func(n int) int { return n + 1 })
 	if err != nil {
 		return err
@@ -72,11 +84,7 @@ func home(c echo.Context) error {
 	return c.String(http.StatusOK, fmt.Sprintf("Visit %d\n", n))
 }
 
-func whoami(c echo.Context) error {
-	s, err := sessions.Load(c.Request().Context())
-	if err != nil {
-		return err
-	}
+func whoami(c echo.Context, s *sessions.Session) error {
 	name, err := user.GetOr(s, "nobody")
 	if err != nil {
 		return err
@@ -84,11 +92,7 @@ func whoami(c echo.Context) error {
 	return c.String(http.StatusOK, name+"\n")
 }
 
-func login(c echo.Context) error {
-	s, err := sessions.Load(c.Request().Context())
-	if err != nil {
-		return err
-	}
+func login(c echo.Context, s *sessions.Session) error {
 	// A real login checks a password here. Then the session gets a new ID, so
 	// that whoever knew the old one is not logged in too.
 	if err := s.Regenerate(); err != nil {
@@ -100,23 +104,14 @@ func login(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/whoami")
 }
 
-func logout(c echo.Context) error {
-	s, err := sessions.Load(c.Request().Context())
-	if err != nil {
-		return err
-	}
+func logout(c echo.Context, s *sessions.Session) error {
 	s.Destroy()
 	return c.Redirect(http.StatusSeeOther, "/whoami")
 }
 
 // stream counts its events in the session. The first one is stored before the
 // first byte and brings the cookie; the others when the stream ends.
-func stream(c echo.Context) error {
-	ctx := c.Request().Context()
-	s, err := sessions.Load(ctx)
-	if err != nil {
-		return err
-	}
+func stream(c echo.Context, s *sessions.Session) error {
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()
 	for {
@@ -129,18 +124,14 @@ func stream(c echo.Context) error {
 		}
 		c.Response().Flush()
 		select {
-		case <-ctx.Done():
+		case <-c.Request().Context().Done():
 			return nil
 		case <-ticks.C:
 		}
 	}
 }
 
-func counted(c echo.Context) error {
-	s, err := sessions.Load(c.Request().Context())
-	if err != nil {
-		return err
-	}
+func counted(c echo.Context, s *sessions.Session) error {
 	n, err := events.GetOr(s, 0)
 	if err != nil {
 		return err

@@ -34,12 +34,12 @@ func TestAround(t *testing.T) {
 		mw, err := middleware.New(s)
 		e := echo.New()
 		e.Use(echomw.Gzip())
-		e.GET("/", home)
-		e.GET("/whoami", whoami)
-		e.POST("/login", login)
-		e.POST("/logout", logout)
-		e.GET("/stream", stream)
-		e.GET("/events", counted)
+		e.GET("/", handle(home))
+		e.GET("/whoami", handle(whoami))
+		e.POST("/login", handle(login))
+		e.POST("/logout", handle(logout))
+		e.GET("/stream", handle(stream))
+		e.GET("/events", handle(counted))
 		return mw.Handler(e), err
 	})
 }
@@ -92,4 +92,19 @@ func TestError(t *testing.T) {
 	resp, body = get("/broken")
 	require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
 	require.NotContains(t, body, "10.1.2.3")
+}
+
+// TestFails has a function of handle's change the session and then fail.
+func TestFails(t *testing.T) {
+	store, err := memstore.New()
+	require.NoError(t, err)
+	e, err := newEcho(store)
+	require.NoError(t, err)
+	e.GET("/fails", handle(func(_ echo.Context, s *sessions.Session) error {
+		return errors.Join(user.Set(s, "ada"), sessions.ErrTooManySessions)
+	}))
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest("GET", "https://app.example/fails", nil))
+	require.Equal(t, http.StatusForbidden, w.Code)
+	require.Empty(t, w.Result().Cookies())
 }

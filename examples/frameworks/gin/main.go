@@ -48,87 +48,74 @@ func newHandler(store stores.Store) (http.Handler, error) {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.Use(gin.Recovery())
-	engine.GET("/", home)
-	engine.GET("/whoami", whoami)
-	engine.POST("/login", login)
-	engine.POST("/logout", logout)
-	engine.GET("/stream", stream)
-	engine.GET("/events", counted)
+	engine.GET("/", handle(home))
+	engine.GET("/whoami", handle(whoami))
+	engine.POST("/login", handle(login))
+	engine.POST("/logout", handle(logout))
+	engine.GET("/stream", handle(stream))
+	engine.GET("/events", handle(counted))
 	// Around the engine: gin has a response writer of its own, and its
 	// middleware can't put another one in its place. So engine.Run is not used.
 	return http.NewCrossOriginProtection().Handler(mw.Handler(engine)), nil
 }
 
-// load returns the session, or answers. The session is in the request's context;
-// gin's own context has it only with engine.ContextWithFallback.
-func load(c *gin.Context) (*sessions.Session, bool) {
-	s, err := sessions.Load(c.Request.Context())
-	if err != nil {
-		c.AbortWithError(http.StatusServiceUnavailable, err)
+// handle returns f with the request's session. The session is in the request's context;
+// gin's own context has it only with engine.ContextWithFallback. What fails is answered
+// here, and leaves nothing behind: 503 where the store failed.
+func handle(f func(*gin.Context, *sessions.Session) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		s, err := sessions.Load(c.Request.Context())
+		if err == nil {
+			if err = f(c, s); err != nil {
+				s.Discard()
+			}
+		}
+		if err != nil {
+			c.AbortWithError(middleware.StatusOf(err), err)
+		}
 	}
-	return s, err == nil
 }
 
-func home(c *gin.Context) {
-	s, ok := load(c)
-	if !ok {
-		return
-	}
+func home(c *gin.Context, s *sessions.Session) error {
 	n, err := visits.Update(s, func(n int) int { return n + 1 })
 	if err != nil {
-		c.AbortWithError(http.StatusInternalServerError, err)
-		return
+		return err
 	}
 	c.String(http.StatusOK, "Visit %d\n", n)
+	return nil
 }
 
-func whoami(c *gin.Context) {
-	s, ok := load(c)
-	if !ok {
-		return
-	}
+func whoami(c *gin.Context, s *sessions.Session) error {
 	name, err := user.GetOr(s, "nobody")
 	if err != nil {
-		c.AbortWithError(http.StatusInternalServerError, err)
-		return
+		return err
 	}
 	c.String(http.StatusOK, "%s\n", name)
+	return nil
 }
 
-func login(c *gin.Context) {
-	s, ok := load(c)
-	if !ok {
-		return
-	}
+func login(c *gin.Context, s *sessions.Session) error {
 	// A real login checks a password here. Then the session gets a new ID, so
 	// that whoever knew the old one is not logged in too.
 	if err := s.Regenerate(); err != nil {
-		c.AbortWithError(http.StatusInternalServerError, err)
-		return
+		return err
 	}
 	if err := user.Set(s, c.PostForm("user")); err != nil {
-		c.AbortWithError(http.StatusInternalServerError, err)
-		return
+		return err
 	}
 	c.Redirect(http.StatusSeeOther, "/whoami")
+	return nil
 }
 
-func logout(c *gin.Context) {
-	s, ok := load(c)
-	if !ok {
-		return
-	}
+func logout(c *gin.Context, s *sessions.Session) error {
 	s.Destroy()
 	c.Redirect(http.StatusSeeOther, "/whoami")
+	return nil
 }
 
 // stream counts its events in the session. The first one is stored before the
 // first byte and brings the cookie; the others when the stream ends.
-func stream(c *gin.Context) {
-	s, ok := load(c)
-	if !ok {
-		return
-	}
+func stream(c *gin.Context, s *sessions.Session) error {
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()
 	c.Stream(func(w io.Writer) bool {
@@ -148,17 +135,14 @@ func stream(c *gin.Context) {
 			return true
 		}
 	})
+	return nil
 }
 
-func counted(c *gin.Context) {
-	s, ok := load(c)
-	if !ok {
-		return
-	}
+func counted(c *gin.Context, s *sessions.Session) error {
 	n, err := events.GetOr(s, 0)
 	if err != nil {
-		c.AbortWithError(http.StatusInternalServerError, err)
-		return
+		return err
 	}
 	c.String(http.StatusOK, "%d\n", n)
+	return nil
 }

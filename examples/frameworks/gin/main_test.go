@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -116,4 +117,20 @@ func TestMiddlewareThatAnswers(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 	require.Empty(t, resp.Header["Set-Cookie"])
+}
+
+// TestFails has a handler that changes the session and then fails.
+func TestFails(t *testing.T) {
+	store, err := memstore.New()
+	require.NoError(t, err)
+	mw, err := middleware.New(store)
+	require.NoError(t, err)
+	engine := gin.New()
+	engine.GET("/", handle(func(_ *gin.Context, s *sessions.Session) error {
+		return errors.Join(user.Set(s, "ada"), sessions.ErrTooManySessions)
+	}))
+	w := httptest.NewRecorder()
+	mw.Handler(engine).ServeHTTP(w, httptest.NewRequest("GET", "https://app.example/", nil))
+	require.Equal(t, http.StatusForbidden, w.Code)
+	require.Empty(t, w.Result().Cookies())
 }

@@ -49,116 +49,80 @@ func newHandler(store stores.Store) (http.Handler, error) {
 	// session. To have one there too, wrap the router: mw.Handler(r).
 	r.Use(http.NewCrossOriginProtection().Handler)
 	r.Use(mw.Handler)
-	r.HandleFunc("/", home).Methods("GET")
-	r.HandleFunc("/whoami", whoami).Methods("GET")
-	r.HandleFunc("/login", login).Methods("POST")
-	r.HandleFunc("/logout", logout).Methods("POST")
-	r.HandleFunc("/stream", stream).Methods("GET")
-	r.HandleFunc("/events", counted).Methods("GET")
+	r.Handle("/", mw.HandlerFunc(home)).Methods("GET")
+	r.Handle("/whoami", mw.HandlerFunc(whoami)).Methods("GET")
+	r.Handle("/login", mw.HandlerFunc(login)).Methods("POST")
+	r.Handle("/logout", mw.HandlerFunc(logout)).Methods("POST")
+	r.Handle("/stream", mw.HandlerFunc(stream)).Methods("GET")
+	r.Handle("/events", mw.HandlerFunc(counted)).Methods("GET")
 	return r, nil
 }
 
-func home(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func home(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	n, err := visits.Update(s, func(n int) int { return n + 1 })
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	fmt.Fprintf(w, "Visit %d\n", n)
+	_, err = fmt.Fprintf(w, "Visit %d\n", n)
+	return err
 }
 
-func whoami(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func whoami(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	name, err := user.GetOr(s, "nobody")
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	fmt.Fprintln(w, name)
+	_, err = fmt.Fprintln(w, name)
+	return err
 }
 
-func login(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func login(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	// A real login checks a password here. Then the session gets a new ID, so
 	// that whoever knew the old one is not logged in too.
 	if err := s.Regenerate(); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	if err := user.Set(s, r.FormValue("user")); err != nil {
-		fail(w, err)
-		return
+		return err
 	}
 	http.Redirect(w, r, "/whoami", http.StatusSeeOther)
+	return nil
 }
 
-func logout(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func logout(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	s.Destroy()
 	http.Redirect(w, r, "/whoami", http.StatusSeeOther)
+	return nil
 }
 
 // stream counts its events in the session. The first one is stored before the
 // first byte and brings the cookie; the others when the stream ends.
-func stream(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func stream(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()
 	out := http.NewResponseController(w)
 	for {
 		n, err := events.Update(s, func(n int) int { return n + 1 })
 		if err != nil {
-			log.Print(err)
-			return
+			return err // logged: the answer has begun
 		}
 		fmt.Fprintf(w, "event %d\n", n)
 		if out.Flush() != nil {
-			return
+			return nil
 		}
 		select {
 		case <-r.Context().Done():
-			return
+			return nil
 		case <-ticks.C:
 		}
 	}
 }
 
-func counted(w http.ResponseWriter, r *http.Request) {
-	s, err := sessions.Load(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
+func counted(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 	n, err := events.GetOr(s, 0)
 	if err != nil {
-		fail(w, err)
-		return
+		return err
 	}
-	fmt.Fprintln(w, n)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	_, err = fmt.Fprintln(w, n)
+	return err
 }

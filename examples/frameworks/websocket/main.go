@@ -228,5 +228,5 @@ func logout(w http.ResponseWriter, r *http.Request) {
 
 func fail(w http.ResponseWriter, err error) {
 	log.Print(err)
-	http.Error(w, "something went wrong", http.StatusInternalServerError)
+	http.Error(w, "something went wrong", middleware.StatusOf(err))
 }

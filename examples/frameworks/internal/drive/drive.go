@@ -25,7 +25,8 @@ const cookieName = "__Host-Http-session"
 // Store is a store that can be switched off.
 type Store struct {
 	*memstore.Store
-	Down atomic.Bool
+	Down atomic.Bool // to writes
+	Deaf atomic.Bool // to reads
 }
 
 // Place implements [stores.Store]: this is the server that is asked.
@@ -33,6 +34,14 @@ func (s *Store) Place() stores.Place {
 	p := s.Store.Place()
 	p.Server = s
 	return p
+}
+
+// Load implements [stores.Server].
+func (s *Store) Load(ctx context.Context, key stores.Key, f stores.Freshness) (stores.Record, error) {
+	if s.Deaf.Load() {
+		return stores.Record{}, fmt.Errorf("%w: %w", stores.ErrUnavailable, errors.New("switched off"))
+	}
+	return s.Store.Load(ctx, key, f)
 }
 
 // Save implements [stores.Server].
@@ -241,12 +250,14 @@ func (c *client) stream(ended chan struct{}) {
 func (c *client) outage(store *Store) {
 	c.want("/", "", "Visit 1")
 	token := c.token()
-	store.Down.Store(true)
-	resp, body := c.get("/", "")
-	if resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "Visit") {
-		c.t.Fatalf("with the store off: %s %q, want the error handler's answer alone", resp.Status, body)
+	for _, off := range []*atomic.Bool{&store.Down, &store.Deaf} {
+		off.Store(true)
+		resp, body := c.get("/", "")
+		if resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "Visit") {
+			c.t.Fatalf("with the store off: %s %q, want 503 alone", resp.Status, body)
+		}
+		off.Store(false)
 	}
-	store.Down.Store(false)
 	if c.token() != token {
 		c.t.Fatal("an outage has changed the cookie")
 	}
