@@ -23,7 +23,11 @@ var (
 	// ErrNoValue: the session has no value under the key.
 	ErrNoValue = errors.New("sessions: no value")
 
-	// ErrDecode: the value under a key is not of the key's type.
+	// ErrDecode: the value under a key is not of the key's type, as after a release
+	// that has changed the type. It stays, and so does the error, until Delete or Set:
+	// a handler that can do without it deletes it, see the example of [Key.Delete]. The
+	// better way is a new name for the new type, since old and new processes may run
+	// together.
 	ErrDecode = errors.New("sessions: the value does not decode")
 
 	// ErrEncode: the value can't be encoded by the serializer.

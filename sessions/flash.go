@@ -61,3 +61,6 @@ func (f Flash[T]) Pop(s *Session) ([]T, error) {
 	})
 	return all, err
 }
+
+// Delete removes all messages, also those that do not decode ([ErrDecode]).
+func (f Flash[T]) Delete(s *Session) error { return Key[T](f).Delete(s) }

@@ -124,8 +124,8 @@ func (k Key[T]) PopOr(s *Session, def T) (T, error) {
 	return v, err
 }
 
-// Delete removes the value. Removing what is not there is no error and no
-// change.
+// Delete removes the value, whatever its type. Removing what is not there is no error
+// and no change.
 func (k Key[T]) Delete(s *Session) error {
 	return s.apply(string(k), func([]byte, bool) ([]byte, bool, error) { return nil, false, nil })
 }
