@@ -44,6 +44,9 @@ type orders struct {
 	Counter, Keys string // cookies
 	Clients, Each int
 	First, Last   int // of the keys to set
+
+	Site    string   // whose streams it reads, with these cookies, in place of all else
+	Streams []string // cookies
 }
 
 // help serves one helper's requests. It says that it is ready and waits for the
@@ -53,6 +56,9 @@ func help(in io.Reader, out io.Writer) error {
 	orders := json.NewDecoder(in)
 	if err := orders.Decode(&o); err != nil {
 		return err
+	}
+	if o.Site != "" {
+		return readStreams(o, orders, out)
 	}
 	key, err := encrypt.ParseKey(o.Key)
 	if err != nil {
@@ -101,6 +107,7 @@ func (f *failures) Errorf(format string, args ...any) {
 // helper is a running helper.
 type helper struct {
 	orders *json.Encoder
+	says   *bufio.Reader // after "ready"
 	cmd    *exec.Cmd
 }
 
@@ -119,9 +126,9 @@ func startHelper(t testing.TB, o orders, env ...string) *helper {
 		cmd.Process.Kill() // fails only if it has ended already
 		cmd.Wait()
 	})
-	h := &helper{json.NewEncoder(in), cmd}
+	h := &helper{json.NewEncoder(in), bufio.NewReader(out), cmd}
 	require.NoError(t, h.orders.Encode(o))
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err := h.says.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", line)
 	return h
