@@ -142,8 +142,8 @@ func used() (goroutines int, bytes uint64) {
 	return runtime.NumGoroutine(), m.HeapInuse + m.StackInuse
 }
 
-// Many streams at one process: an end reaches its stream within a second, from here and
-// from elsewhere; a stream costs no goroutine beside those that net/http has for it, and
+// Many streams at one process: an end here reaches its stream within a second, one elsewhere
+// within the interval and the time of a look; a stream costs no goroutine beside those that net/http has for it, and
 // when they close nothing is left. BULLA_SOAK=1 has ten thousand.
 func TestManyStreams(t *testing.T) {
 	n := 1000
@@ -214,7 +214,11 @@ func manyStreams(t *testing.T, n int, watches bool) (bytesEach float64) {
 			}
 			slices.Sort(took)
 			t.Logf("%s: after a logout its stream ended within %v, half of them within %v", from, took[len(took)-1].Round(100*time.Microsecond), took[len(took)/2].Round(100*time.Microsecond))
-			require.Less(t, took[len(took)-1], time.Second)
+			if from == "here" {
+				require.Less(t, took[len(took)-1], time.Second)
+			} else { // the interval, and a look at all of them: with the race detector and 10,000, a second
+				require.Less(t, took[len(took)-1], 3*time.Second)
+			}
 		}
 		// Half of what is left, at once.
 		began, most := time.Now(), len(browsers)/2
