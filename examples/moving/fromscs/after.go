@@ -24,19 +24,7 @@ const (
 // after is the application with Bulla. What is there for the move alone is adopt and the
 // Source; both go, and moving.Handler becomes mw.Handler, some time after until.
 func after(client, old redis.UniversalClient, key encrypt.Key, until time.Time) (http.Handler, error) {
-	store, err := redisstore.New(client)
-	if err != nil {
-		return nil, err
-	}
-	enc, err := encrypt.NewAESGCM(key)
-	if err != nil {
-		return nil, err
-	}
-	mw, err := middleware.New(store,
-		middleware.WithEncryptor(enc),
-		middleware.WithLifetime(scsLifetime),
-		middleware.WithPersistentCookie(), // as scs's is
-	)
+	mw, err := newMiddleware(client, key)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +48,22 @@ func after(client, old redis.UniversalClient, key encrypt.Key, until time.Time) 
 	mux.Handle("POST /login", mw.HandlerFunc(login))
 	mux.Handle("POST /logout", mw.HandlerFunc(logout))
 	return moving.Handler(mux), nil
+}
+
+func newMiddleware(client redis.UniversalClient, key encrypt.Key) (*middleware.Middleware, error) {
+	store, err := redisstore.New(client)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := encrypt.NewAESGCM(key)
+	if err != nil {
+		return nil, err
+	}
+	return middleware.New(store,
+		middleware.WithEncryptor(enc),
+		middleware.WithLifetime(scsLifetime),
+		middleware.WithPersistentCookie(), // as scs's is
+	)
 }
 
 // adopt says what of a session of scs's goes on.

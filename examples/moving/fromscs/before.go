@@ -14,11 +14,19 @@ const scsLifetime = 24 * time.Hour
 
 // before is the application with scs.
 func before(client *redis.Client) http.Handler {
+	manager := newManager(client)
+	return manager.LoadAndSave(pages(manager))
+}
+
+func newManager(client *redis.Client) *scs.SessionManager {
 	manager := scs.New()
 	manager.Store = goredisstore.New(client)
 	manager.Lifetime = scsLifetime
 	manager.Cookie.Secure = true
+	return manager
+}
 
+func pages(manager *scs.SessionManager) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		user := manager.GetString(r.Context(), "user")
@@ -44,5 +52,5 @@ func before(client *redis.Client) http.Handler {
 		}
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	})
-	return manager.LoadAndSave(mux)
+	return mux
 }

@@ -1,5 +1,6 @@
 // Fromscs is an application that moves from scs to Bulla with its users. before.go is
-// what it was, after.go what it is now; both run on the same Redis:
+// what it was, after.go what it is now, and back.go the way out again; all run on the same
+// Redis:
 //
 //	go run ./fromscs -before   # log in, and stop it
 //	go run ./fromscs           # you are still logged in

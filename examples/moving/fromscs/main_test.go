@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -115,4 +116,46 @@ func TestMoving(t *testing.T) {
 	// A login here is one, whatever came before.
 	require.Contains(t, s.post(t, replay, "/login", url.Values{"user": {"bob"}}), "bob, visit 1")
 	require.Equal(t, []string{"__Host-Http-session"}, s.cookies(replay))
+}
+
+// There and back again, the user stays logged in, and the session ends when it would
+// have ended.
+func TestBack(t *testing.T) {
+	s := newSite(t)
+	ada, stranger := s.browser(t), s.browser(t)
+	require.Contains(t, s.post(t, ada, "/login", url.Values{"user": {"ada"}}), "ada, visit 1")
+	ends := deadline(t, s)
+	key := encrypt.GenerateKey()
+	s.move(t, s.client, key, time.Now().Add(scsLifetime))
+	require.Contains(t, s.get(t, ada), "ada, visit 2")
+	kept := ada.Jar.Cookies(s.url())
+	require.NoError(t, s.client.Del(t.Context(), scsKeys(t, s)...).Err()) // the minute is over
+
+	h, err := back(s.client, key)
+	require.NoError(t, err)
+	s.serve(h)
+	require.Contains(t, s.get(t, ada), "ada, visit 3")
+	require.Equal(t, []string{"session"}, s.cookies(ada))
+	require.Contains(t, s.get(t, ada), "ada, visit 4")
+	require.WithinDuration(t, ends, deadline(t, s), time.Second)
+	require.Contains(t, s.get(t, stranger), "Log in")
+	require.Contains(t, s.get(t, s.browser(t, kept...)), "Log in", "Bulla's session is over")
+	require.Contains(t, s.post(t, ada, "/logout", nil), "Log in")
+	require.Empty(t, s.cookies(ada))
+}
+
+func scsKeys(t *testing.T, s *site) []string {
+	keys, err := s.client.Keys(t.Context(), "scs:session:*").Result()
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	return keys
+}
+
+// deadline returns when scs's only session ends.
+func deadline(t *testing.T, s *site) time.Time {
+	data, err := s.client.Get(t.Context(), scsKeys(t, s)[0]).Bytes()
+	require.NoError(t, err)
+	at, _, err := scs.GobCodec{}.Decode(data)
+	require.NoError(t, err)
+	return at
 }

@@ -104,7 +104,7 @@ func TestAThousandUsers(t *testing.T) {
 			if round == 2 && reached.Add(1) == users/2 {
 				s.move(t, old, key, time.Now().Add(time.Hour))
 			}
-			scs := slices.Contains(s.cookies(b), "session")
+			old := slices.Contains(s.cookies(b), "session")
 			switch {
 			case i%5 == 0 && round == 3, i%5 == 2 && round == 2: // a page whose parts are loaded at once
 				var wg sync.WaitGroup
@@ -128,7 +128,7 @@ func TestAThousandUsers(t *testing.T) {
 			if len(now) != 1 {
 				t.Errorf("%s has %v", name(i), now)
 			}
-			if scs && !slices.Contains(now, "session") {
+			if old && !slices.Contains(now, "session") {
 				moved.Add(1)
 			}
 		})
