@@ -134,7 +134,11 @@ func (o *options) name() (func(stores.Key) string, error) {
 	if o.prefix != nil {
 		prefix = *o.prefix
 	}
-	return func(key stores.Key) string { // in one allocation
+	return func(key stores.Key) string {
+		if key.Foreign() {
+			return prefix + key.Name()
+		}
+		// in one allocation
 		hash := key.Hash()
 		name := append(make([]byte, 0, 96), prefix...)
 		return string(base64.RawURLEncoding.AppendEncode(name, hash[:]))
