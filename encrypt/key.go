@@ -55,16 +55,25 @@ type keyMaterial struct {
 // random bytes are all printable ASCII once in 6e13 draws (a probability of
 // 1.7e-14); a passphrase, or a key that was never decoded, always is.
 func NewKey(b []byte) (Key, error) {
-	if len(b) != keySize {
-		return Key{}, fmt.Errorf("%w: it has %d bytes; give %d random bytes, from GenerateKey", ErrInvalidKey, len(b), keySize)
-	}
 	switch {
+	case len(b) != keySize: // InsecureKey says so
 	case bytes.Equal(b[:keySize/2], b[keySize/2:]):
 		return Key{}, fmt.Errorf("%w: its halves are equal; give %d random bytes, from GenerateKey", ErrInvalidKey, keySize)
 	case isPrintable(b):
 		return Key{}, fmt.Errorf("%w: it is text; give encoded keys to ParseKey and passphrases to KeyFromPassphrase", ErrInvalidKey)
 	}
+	return InsecureKey(b)
+}
 
+// InsecureKey returns the key of b, of which it checks no more than that there are 32
+// bytes; another number is [ErrInvalidKey]. It is for a key that another system has
+// chosen and that this program must share, such as one that was copied from some
+// documentation. Whoever guesses the key reads and forges everything under it. It keeps
+// no reference to b.
+func InsecureKey(b []byte) (Key, error) {
+	if len(b) != keySize {
+		return Key{}, fmt.Errorf("%w: it has %d bytes; give %d random bytes, from GenerateKey", ErrInvalidKey, len(b), keySize)
+	}
 	m := &keyMaterial{secret: [keySize]byte(b)}
 	var err error
 	if m.prk, err = hkdf.Extract(sha256.New, m.secret[:], []byte(keySalt)); err != nil {

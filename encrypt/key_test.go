@@ -240,3 +240,24 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 	require.Contains(t, buf.String(), want)
 	require.Equal(t, slog.StringValue(want), slog.AnyValue(k).Resolve()) // for other handlers
 }
+
+// Of another system's key only the length is checked, and it is the same key.
+func TestInsecureKey(t *testing.T) {
+	for _, text := range []string{"Thirty  two  length  bytes  key.", strings.Repeat("\x00", 32)} {
+		_, err := encrypt.NewKey([]byte(text))
+		require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+		key, err := encrypt.InsecureKey([]byte(text))
+		require.NoError(t, err)
+		require.Equal(t, base64.RawURLEncoding.EncodeToString([]byte(text)), key.ExportSecret())
+	}
+	for _, n := range []int{0, 16, 31, 33} {
+		_, err := encrypt.InsecureKey(make([]byte, n))
+		require.ErrorIs(t, err, encrypt.ErrInvalidKey)
+	}
+	good := encrypt.GenerateKey()
+	secret, err := base64.RawURLEncoding.DecodeString(good.ExportSecret())
+	require.NoError(t, err)
+	same, err := encrypt.InsecureKey(secret)
+	require.NoError(t, err)
+	require.Equal(t, good.ID(), same.ID())
+}

@@ -37,9 +37,9 @@ var (
 
 // NewShared returns a server of shared values; see [New] for the client. A key that
 // the other system has left without an expiry counts as one that lives for as long as
-// forever says. [WithPrefix] or [WithKeyFunc] is required, and [WithStaleReads] refused:
-// a value here does not say how old it is.
-func NewShared(client redis.UniversalClient, forever time.Duration, opts ...Option) (*Shared, error) {
+// forever says. prefix begins every key, unless [WithPrefix] or [WithKeyFunc] says
+// otherwise; [WithStaleReads] is refused, since a value here does not say how old it is.
+func NewShared(client redis.UniversalClient, prefix string, forever time.Duration, opts ...Option) (*Shared, error) {
 	var o options
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
@@ -49,10 +49,11 @@ func NewShared(client redis.UniversalClient, forever time.Duration, opts ...Opti
 	switch {
 	case o.staleReads:
 		return nil, errors.New("redisstore: WithStaleReads can't be combined with values that another system writes; leave it out")
-	case o.prefix == nil && o.keyFunc == nil:
-		return nil, errors.New("redisstore: values that another system writes have its names; add WithPrefix or WithKeyFunc")
 	case forever <= 0:
 		return nil, fmt.Errorf("redisstore: a key without expiry can't count as one that lives for %v; give a positive time", forever)
+	}
+	if o.prefix == nil && o.keyFunc == nil {
+		opts = append(opts[:len(opts):len(opts)], WithPrefix(prefix))
 	}
 	s, err := New(client, opts...)
 	if err != nil {

@@ -87,7 +87,7 @@ func (u *unique) Touch(ctx context.Context, key stores.Key, rev stores.Revision,
 }
 
 func newShared(t testing.TB, client redis.UniversalClient, opts ...redisstore.Option) *redisstore.Shared {
-	s, err := redisstore.NewShared(client, time.Hour, append([]redisstore.Option{redisstore.WithPrefix("starsessions.")}, opts...)...)
+	s, err := redisstore.NewShared(client, "starsessions.", time.Hour, opts...)
 	require.NoError(t, err)
 	return s
 }
@@ -178,15 +178,10 @@ func TestSharedWire(t *testing.T) {
 
 func TestSharedRefuses(t *testing.T) {
 	client := newClient(t, &redis.Options{})
-	for text, opts := range map[string][]redisstore.Option{
-		"WithStaleReads": {redisstore.WithPrefix("x"), redisstore.WithStaleReads()},
-		"add WithPrefix": nil,
-	} {
-		_, err := redisstore.NewShared(client, time.Hour, opts...)
-		require.ErrorContains(t, err, text)
-	}
-	_, err := redisstore.NewShared(client, 0, redisstore.WithPrefix("x"))
+	_, err := redisstore.NewShared(client, "x", time.Hour, redisstore.WithStaleReads())
+	require.ErrorContains(t, err, "WithStaleReads")
+	_, err = redisstore.NewShared(client, "x", 0)
 	require.ErrorContains(t, err, "positive")
-	_, err = redisstore.NewShared(nil, time.Hour, redisstore.WithPrefix("x"))
+	_, err = redisstore.NewShared(nil, "x", time.Hour)
 	require.ErrorContains(t, err, "nil")
 }

@@ -1,0 +1,162 @@
+//go:build unix
+
+package starsessions
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/internal/redistest"
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/sessions"
+)
+
+// crowd lets n users of one session act at once, some times each, and returns how many
+// of the acts succeeded.
+func crowd(t *testing.T, cookie, query string, times int, bases ...string) int {
+	var ok atomic.Int32
+	var all sync.WaitGroup
+	for _, base := range bases {
+		all.Go(func() {
+			b := &browser{t: t}
+			for range times {
+				b.cookie = cookie
+				if code, _ := b.try(base, query); code == 200 {
+					ok.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return int(ok.Load())
+}
+
+// Eight requests at a time, in two processes, and nothing is lost.
+func TestCase22GoAlone(t *testing.T) {
+	server, port := newRedis(t)
+	p := pair{Store: "redis", Redis: port, Lifetime: 3600}.withKey("aesgcm", 32)
+	one, two := p.serve(t, server.Client()), p.serve(t, server.Client())
+	b := &browser{t: t}
+	b.do(one, "login=alice")
+	got := crowd(t, b.cookie, "incr=n", 50, one, two, one, two, one, two, one, two)
+	require.Equal(t, 400, got)
+	require.EqualValues(t, 400, b.do(one, "").Session["n"])
+}
+
+// What Python reads it saves. With its own store that undoes what Go has changed
+// meanwhile; with the one of python/cas_store.py it does not.
+func TestCase23PythonReads(t *testing.T) {
+	server, port := newRedis(t)
+	stock := pair{Store: "redis", Redis: port, Lifetime: 3600}.withKey("none", 0)
+	cas := stock
+	cas.Store = "cas"
+	there := python(t, stock, cas)
+	for _, p := range []pair{stock, cas} {
+		goes, py := p.serve(t, server.Client()), there(p)
+		b := &browser{t: t}
+		b.do(goes, "login=alice")
+		stop := make(chan struct{})
+		var readers sync.WaitGroup
+		var reads atomic.Int32
+		for range 2 {
+			readers.Go(func() {
+				for r := (&browser{t: t}); ; reads.Add(1) {
+					select {
+					case <-stop:
+						return
+					default:
+						r.cookie = b.cookie
+						r.try(py, "")
+					}
+				}
+			})
+		}
+		acknowledged := crowd(t, b.cookie, "incr=n&sleep=0.005", 50, goes, goes, goes, goes)
+		close(stop)
+		readers.Wait()
+		require.Equal(t, 200, acknowledged)
+		n := int(b.do(goes, "").Session["n"].(float64))
+		t.Logf("%s: %d changes acknowledged, %d counted, beside %d reads by Python", p.Store, acknowledged, n, reads.Load())
+		require.Greater(t, reads.Load(), int32(5))
+		if p.Store == "cas" {
+			require.Equal(t, acknowledged, n)
+		} else {
+			require.LessOrEqual(t, n, acknowledged)
+		}
+	}
+}
+
+// A logout in Go while Python is at work on the session. Python's own store brings it
+// back, for Python; Go remembers the end beside it, for ten minutes. With the other store
+// it is over everywhere.
+func TestCase24LogoutBesideASlowRequest(t *testing.T) {
+	server, port := newRedis(t)
+	stock := pair{Store: "redis", Redis: port, Lifetime: 3600}.withKey("fernet", 32)
+	cas := stock
+	cas.Store = "cas"
+	there := python(t, stock, cas)
+	for _, p := range []pair{stock, cas} {
+		goes, py := p.serve(t, server.Client()), there(p)
+		b := &browser{t: t}
+		b.do(py, "login=alice")
+		kept := b.cookie
+		slow := make(chan struct{})
+		go func() {
+			defer close(slow)
+			(&browser{t: t, cookie: kept}).try(py, "sleep=1")
+		}()
+		time.Sleep(300 * time.Millisecond)
+		b.do(goes, "logout=1")
+		<-slow
+		require.Nil(t, (&browser{t: t, cookie: kept}).user(goes))
+		back := (&browser{t: t, cookie: kept}).user(py)
+		if p.Store == "cas" {
+			require.Nil(t, back)
+			require.Zero(t, server.Client().Exists(t.Context(), Prefix+kept).Val())
+			continue
+		}
+		require.Equal(t, "alice", back, "the stock store has undone the logout, on the Python side")
+		server.Client().Del(t.Context(), fmt.Sprintf("{%s%s}:bulla", Prefix, kept)) // ten minutes later
+		require.Equal(t, "alice", (&browser{t: t, cookie: kept}).user(goes), "and on this side, when the note is gone")
+	}
+}
+
+// The reply of a save is lost: it is counted once all the same. Two processes that write
+// equal values do not take each other's write for their own.
+func TestCase25LostReply(t *testing.T) {
+	server, port := newRedis(t)
+	proxy := redistest.NewProxy(t, server.Addr)
+	p := pair{Store: "redis", Redis: port, Lifetime: 3600, Encryptor: "none"}
+	lossy := redis.NewClient(&redis.Options{Addr: proxy.Addr, MaxRetries: -1})
+	t.Cleanup(func() { lossy.Close() })
+	goes := p.serve(t, lossy)
+	b := &browser{t: t}
+	b.do(p.serve(t, server.Client()), "login=alice")
+	for i := range 20 {
+		// The load's reply comes, the save's does not: the handler sleeps in between.
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(60 * time.Millisecond)
+			proxy.Lose(1)
+		}()
+		require.EqualValues(t, i+1, b.do(goes, "incr=n&sleep=0.12").Session["n"])
+		<-done
+	}
+	require.EqualValues(t, 20, proxy.Lost())
+	require.EqualValues(t, 20, b.do(goes, "").Session["n"])
+
+	var conflicts atomic.Int32
+	hooks := middleware.WithHooks(sessions.Hooks{Conflict: func(_ context.Context, _ sessions.Event) { conflicts.Add(1) }})
+	one, two := p.serve(t, server.Client(), hooks), p.serve(t, server.Client(), hooks)
+	require.Equal(t, 2, crowd(t, b.cookie, "incr=m&sleep=0.3", 1, one, two))
+	require.EqualValues(t, 2, b.do(one, "").Session["m"])
+	require.EqualValues(t, 1, conflicts.Load())
+}

@@ -1,0 +1,117 @@
+package starsessions
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bulla-go/bulla/interop/itsdangerous"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/redisstore"
+)
+
+// Prefix begins the keys of starsessions' RedisStore, unless it is told otherwise.
+const Prefix = "starsessions."
+
+// What starsessions takes where there is no lifetime.
+const (
+	cookieLife = 360 * 24 * time.Hour
+	redisLife  = 30 * 24 * time.Hour
+)
+
+// Store is a place where starsessions keeps sessions, for [New]. It is safe for
+// concurrent use; the zero Store is refused.
+type Store struct {
+	signer *itsdangerous.TimestampSigner
+	server *redisstore.Shared
+}
+
+// Cookie is CookieStore(secret_key). The first secret signs, all verify; the Python side
+// knows one alone.
+//
+// A logout takes the cookie away and no more: who has kept a copy of it is logged in,
+// on both sides, until the signature's time is over. Of two requests at once the later
+// response wins.
+func Cookie(secrets ...string) (*Store, error) {
+	signer, err := itsdangerous.NewTimestampSigner(secrets...)
+	if err != nil {
+		return nil, fmt.Errorf("starsessions: %w", err)
+	}
+	return &Store{signer: signer}, nil
+}
+
+// Redis is RedisStore(connection). The options are those of redisstore:
+// redisstore.WithPrefix where the Python side has another prefix than [Prefix],
+// redisstore.WithKeyFunc where it has a function, whose argument's Name is the ID, and
+// redisstore.WithTimeout. For the client see [redisstore.New].
+func Redis(client redis.UniversalClient, opts ...redisstore.Option) (*Store, error) {
+	server, err := redisstore.NewShared(client, Prefix, redisLife, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("starsessions: %w", err)
+	}
+	return &Store{server: server}, nil
+}
+
+// place returns the store with its layout.
+func (s *Store) place(l *layout) stores.Place {
+	if s.signer != nil {
+		return stores.Place{Name: "starsessions cookie", Cookie: codec{s.signer}, Foreign: &stores.Foreign{Layout: l}}
+	}
+	return stores.Place{Name: "starsessions redis", Server: s.server, Foreign: &stores.Foreign{Layout: l, ID: isID}}
+}
+
+// isID tells whether text is an ID that starsessions or Bulla makes: 32 hexadecimal
+// digits, or characters of base64url. starsessions itself takes any text that a client
+// sends for a new ID.
+func isID(text string) bool {
+	if len(text) != 32 {
+		return false
+	}
+	for _, c := range []byte(text) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// codec spells records as CookieStore does: signed base64.
+type codec struct {
+	signer *itsdangerous.TimestampSigner
+}
+
+// skew is how far the clock of the other machine may be ahead.
+const skew = time.Minute
+
+var text = base64.StdEncoding.Strict()
+
+// Encode implements [stores.Codec].
+func (c codec) Encode(data, _ []byte) (string, error) {
+	at := time.Unix(int64(binary.BigEndian.Uint64(data)), 0)
+	return c.signer.SignAt(text.EncodeToString(data[timeSize:]), at), nil
+}
+
+// Decode implements [stores.Codec]. How old a signature may be is not its question,
+// but the layout's, which is told the time.
+func (c codec) Decode(payload string, _ []byte) ([]byte, bool, error) {
+	signed, err := c.signer.Unsign(payload, 0)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", stores.ErrTampered, err)
+	}
+	sealed, err := text.DecodeString(signed.Value)
+	if err != nil || len(signed.Value) != text.EncodedLen(len(sealed)) || len(sealed) == 0 { // Go's decoder skips line ends
+		return nil, false, fmt.Errorf("%w: what is signed is not base64", stores.ErrMalformed)
+	}
+	now := time.Now()
+	if signed.At.After(now.Add(skew)) {
+		return nil, false, fmt.Errorf("%w: it is signed in the future", stores.ErrTampered)
+	}
+	if signed.At.After(now) {
+		signed.At = now
+	}
+	data := binary.BigEndian.AppendUint64(make([]byte, 0, timeSize+len(sealed)), uint64(signed.At.Unix()))
+	return append(data, sealed...), signed.Retired, nil
+}
