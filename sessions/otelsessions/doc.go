@@ -8,6 +8,8 @@
 //
 //	bulla.session.operation.duration  histogram, s
 //	bulla.session.events              counter, {event}
+//	bulla.session.cookie.utilization  histogram, 1
+//	bulla.session.count               up-down counter, {session}; see Count
 //
 // The first is the time that an operation has spent in the store and the encryptor, with
 // the attributes bulla.session.operation (load, create, save, touch, regenerate,
@@ -20,6 +22,9 @@
 //	late        a change after the response began was discarded
 //	refused     a limit was met; error.type says which
 //	failed      the store failed, or a record does not open; error.type says which
+//
+// The third says how full the cookie is where it holds the session: what takes more than
+// 1 is refused. A session on a server has no such limit.
 //
 // # Spans
 //

@@ -36,6 +36,16 @@ type options struct {
 	meters  metric.MeterProvider
 }
 
+func newOptions(opts []Option) (options, error) {
+	o := options{otel.GetTracerProvider(), otel.GetMeterProvider()}
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
 // WithTracerProvider takes the place of the global provider of tracers.
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return func(o *options) error {
@@ -61,11 +71,9 @@ func WithMeterProvider(p metric.MeterProvider) Option {
 // Hooks returns hooks for middleware.WithHooks. To have a hook of your own besides, set
 // the field to a function that calls both.
 func Hooks(opts ...Option) (sessions.Hooks, error) {
-	o := options{otel.GetTracerProvider(), otel.GetMeterProvider()}
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return sessions.Hooks{}, err
-		}
+	o, err := newOptions(opts)
+	if err != nil {
+		return sessions.Hooks{}, err
 	}
 	meter := o.meters.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL))
 	duration, err := meter.Float64Histogram("bulla.session.operation.duration",
@@ -80,7 +88,13 @@ func Hooks(opts ...Option) (sessions.Hooks, error) {
 	if err != nil {
 		return sessions.Hooks{}, err
 	}
-	t := &telemetry{o.tracers.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)), duration, events}
+	full, err := meter.Float64Histogram("bulla.session.cookie.utilization",
+		metric.WithUnit("1"), metric.WithExplicitBucketBoundaries(0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95),
+		metric.WithDescription("How full the cookie is of a session that it holds, when it is written."))
+	if err != nil {
+		return sessions.Hooks{}, err
+	}
+	t := &telemetry{o.tracers.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)), duration, events, full}
 	return sessions.Hooks{
 		Loaded:      t.operation("load"),
 		Created:     t.operation("create"),
@@ -102,12 +116,16 @@ type telemetry struct {
 	tracer   trace.Tracer
 	duration metric.Float64Histogram
 	events   metric.Int64Counter
+	full     metric.Float64Histogram
 }
 
 func (t *telemetry) operation(name string) func(context.Context, sessions.Event) {
 	return func(ctx context.Context, ev sessions.Event) {
 		attrs := []attribute.KeyValue{operationKey.String(name), storeKey.String(ev.Store)}
 		t.duration.Record(ctx, ev.Took.Seconds(), metric.WithAttributeSet(attribute.NewSet(attrs...)))
+		if ev.Room > 0 {
+			t.full.Record(ctx, float64(ev.Size)/float64(ev.Room), metric.WithAttributes(storeKey.String(ev.Store)))
+		}
 		t.span(ctx, "session "+name, ev, attrs, nil)
 	}
 }

@@ -53,6 +53,7 @@ type site struct {
 	spans  *tracetest.SpanRecorder
 	reader *metric.ManualReader
 	tracer *trace.TracerProvider
+	sums   []float64 // of the histograms, in order
 }
 
 func newSite(t *testing.T, opts ...middleware.Option) *site {
@@ -114,13 +115,14 @@ func (s *site) metrics() (counts map[string]int64, text string) {
 		for _, m := range sm.Metrics {
 			switch data := m.Data.(type) {
 			case metricdata.Histogram[float64]:
-				require.Equal(s.t, "s", m.Unit)
+				require.Equal(s.t, map[string]string{"bulla.session.operation.duration": "s", "bulla.session.cookie.utilization": "1"}[m.Name], m.Unit)
+				s.sums = append(s.sums, data.DataPoints[0].Sum)
 				for _, p := range data.DataPoints {
 					counts[m.Name+" "+p.Attributes.Encoded(attribute.DefaultEncoder())] = int64(p.Count)
 				}
 			case metricdata.Sum[int64]:
-				require.Equal(s.t, "{event}", m.Unit)
-				require.True(s.t, data.IsMonotonic)
+				require.Equal(s.t, map[string]string{"bulla.session.events": "{event}", "bulla.session.count": "{session}"}[m.Name], m.Unit)
+				require.Equal(s.t, m.Name == "bulla.session.events", data.IsMonotonic)
 				for _, p := range data.DataPoints {
 					counts[m.Name+" "+p.Attributes.Encoded(attribute.DefaultEncoder())] = p.Value
 				}
@@ -226,6 +228,35 @@ func TestRefused(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 	counts, _ := (&site{t: t, reader: reader}).metrics()
 	require.EqualValues(t, 1, counts["bulla.session.events bulla.session.event=refused,bulla.session.store=cookie,error.type=too_large"], counts)
+}
+
+// How full a cookie is, and how many sessions there are.
+func TestFullness(t *testing.T) {
+	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
+	require.NoError(t, err)
+	reader := metric.NewManualReader()
+	provider := otelsessions.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader)))
+	hooks, err := otelsessions.Hooks(provider)
+	require.NoError(t, err)
+	mw, err := middleware.New(cookiestore.Sealed(), middleware.WithEncryptor(enc), middleware.WithHooks(hooks))
+	require.NoError(t, err)
+	sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://app.example/", nil), sessionstest.Set(note, strings.Repeat("x", 1500)))
+	s := &site{t: t, reader: reader}
+	counts, _ := s.metrics()
+	require.EqualValues(t, 1, counts["bulla.session.cookie.utilization bulla.session.store=cookie"], counts)
+	require.InDelta(t, 0.53, s.sums[len(s.sums)-1], 0.03)
+	require.ErrorIs(t, otelsessions.Count(t.Context(), mw.Manager(), provider), sessions.ErrConfig)
+
+	mem, err := memstore.New()
+	require.NoError(t, err)
+	mw, err = middleware.New(mem)
+	require.NoError(t, err)
+	require.NoError(t, otelsessions.Count(t.Context(), mw.Manager(), provider))
+	for n := range 3 {
+		counts, _ = s.metrics()
+		require.EqualValues(t, n, counts["bulla.session.count "])
+		sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://app.example/", nil), sessionstest.Set(note, "one"))
+	}
 }
 
 // A request that is not traced makes no spans of its own.
