@@ -141,3 +141,17 @@ func imports(block string) string {
 	})
 	return "import (\n\t\"" + strings.Join(used, "\"\n\t\"") + "\"\n)\n\n"
 }
+
+// TestReadmeOptions: README has every option of the middleware.
+func TestReadmeOptions(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	options := 0
+	for name := range exported(t, "middleware") {
+		if strings.HasPrefix(name, "With") {
+			require.Contains(t, string(text), "`"+name+"`")
+			options++
+		}
+	}
+	require.Greater(t, options, 30)
+}
