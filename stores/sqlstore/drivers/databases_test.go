@@ -6,10 +6,11 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
+	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
@@ -18,6 +19,9 @@ import (
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/sqlstore"
 )
+
+// The driver logs each broken connection; the tests break many.
+func init() { mysql.SetLogger(&mysql.NopLogger{}) }
 
 // database is one that a test runs on.
 type database struct {
@@ -53,6 +57,12 @@ func each(t *testing.T, test func(t *testing.T, db database)) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, start(t)) })
 	}
+}
+
+// at returns the same database behind a proxy.
+func (d database) at(addr string) database {
+	d.dsn = strings.ReplaceAll(d.dsn, d.server.Addr, addr)
+	return d
 }
 
 // open opens a pool of its own.
