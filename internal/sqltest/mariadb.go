@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -14,11 +15,11 @@ var mariadb = kind{
 	create: func(s *Server) error {
 		// Without tables of privileges everybody may do everything, and nothing
 		// needs to be installed.
-		init := filepath.Join(s.dir, "init.sql")
+		init := filepath.Join(s.Dir, "init.sql")
 		if err := os.WriteFile(init, []byte("CREATE DATABASE IF NOT EXISTS bulla;\n"), 0o644); err != nil {
 			return err
 		}
-		data := filepath.Join(s.dir, "data")
+		data := filepath.Join(s.Dir, "data")
 		if err := os.Mkdir(data, 0o700); err != nil {
 			return err
 		}
@@ -29,8 +30,8 @@ var mariadb = kind{
 		}
 		_, port, _ := net.SplitHostPort(s.Addr)
 		s.args = []string{"--no-defaults", "--skip-grant-tables", "--skip-name-resolve", "--datadir=" + data, "--init-file=" + init,
-			"--bind-address=127.0.0.1", "--port=" + port, "--socket=" + filepath.Join(s.dir, "socket"), "--pid-file=" + filepath.Join(s.dir, "pid"),
-			"--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=32M", "--max-connections=400"}
+			"--bind-address=127.0.0.1", "--port=" + port, "--socket=" + filepath.Join(s.Dir, "socket"), "--pid-file=" + filepath.Join(s.Dir, "pid"),
+			"--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=32M", "--max-connections=400"}
 		return nil
 	},
 	// A server that listens has run the init file, and greets first.
@@ -44,5 +45,6 @@ var mariadb = kind{
 		n, err := conn.Read(make([]byte, 5))
 		return n > 0 && err == nil
 	},
-	dsn: func(addr string) string { return "root@tcp(" + addr + ")/bulla" },
+	dsn:  func(addr string) string { return "root@tcp(" + addr + ")/bulla" },
+	stop: syscall.SIGTERM,
 }

@@ -5,13 +5,14 @@ package sqltest
 import (
 	"net"
 	"path/filepath"
+	"syscall"
 )
 
 var postgresql = kind{
 	name: "PostgreSQL", debian: "postgresql", program: "postgres",
 	create: func(s *Server) error {
-		data := filepath.Join(s.dir, "data")
-		if err := output(command(s.dir, "initdb", "-D", data, "-U", "bulla", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")); err != nil {
+		data := filepath.Join(s.Dir, "data")
+		if err := output(command(s.Dir, "initdb", "-D", data, "-U", "bulla", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")); err != nil {
 			return err
 		}
 		s.args = serve(s, data)
@@ -19,13 +20,14 @@ var postgresql = kind{
 	},
 	ready: func(s *Server) bool {
 		host, port, _ := net.SplitHostPort(s.Addr)
-		return command(s.dir, "pg_isready", "-q", "-h", host, "-p", port).Run() == nil
+		return command(s.Dir, "pg_isready", "-q", "-h", host, "-p", port).Run() == nil
 	},
-	dsn: func(addr string) string { return "postgres://bulla@" + addr + "/postgres?sslmode=disable" },
+	dsn:  func(addr string) string { return "postgres://bulla@" + addr + "/postgres?sslmode=disable" },
+	stop: syscall.SIGINT,
 }
 
 func serve(s *Server, data string) []string {
 	_, port, _ := net.SplitHostPort(s.Addr)
-	return []string{"-D", data, "-p", port, "-k", s.dir,
+	return []string{"-D", data, "-p", port, "-k", s.Dir,
 		"--listen_addresses=127.0.0.1", "--fsync=off", "--full_page_writes=off", "--max_connections=200"}
 }

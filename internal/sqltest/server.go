@@ -4,6 +4,7 @@ package sqltest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,13 +21,13 @@ import (
 // Server is one server.
 type Server struct {
 	Addr string
+	Dir  string // everything that it writes
 
 	// DSN is for the driver: pgx, or go-sql-driver/mysql. The user may do
 	// everything in the database that it names.
 	DSN string
 
 	kind   kind
-	dir    string
 	args   []string
 	cmd    *exec.Cmd
 	waited chan struct{}
@@ -39,6 +40,7 @@ type kind struct {
 	create       func(s *Server) error // its data, and its arguments
 	ready        func(s *Server) bool
 	dsn          func(addr string) string
+	stop         syscall.Signal // to end at once, but in order
 }
 
 // PostgreSQL starts a PostgreSQL server, with settings as "name=value".
@@ -57,7 +59,7 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 // BULLA_REQUIRE=1, which make test sets, nothing is left out.
 func require(t testing.TB, k kind) {
 	t.Helper()
-	if lookPath(k.program) != "" {
+	if LookPath(k.program) != "" {
 		return
 	}
 	if os.Getenv("BULLA_REQUIRE") == "1" {
@@ -69,66 +71,128 @@ func require(t testing.TB, k kind) {
 func start(t testing.TB, k kind, settings []string) *Server {
 	t.Helper()
 	require(t, k)
-	// Neither server runs as root, and the test's own directory is nobody else's.
+	s, err := newServer(k, settings)
+	if s != nil {
+		t.Cleanup(func() {
+			log, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
+			s.Close()
+			if t.Failed() {
+				t.Logf("log of the %s at %s:\n%s", k.name, s.Addr, log[max(0, len(log)-3000):])
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Shared is a server for all tests of a process, which starts with the first that asks
+// for it. The zero Shared is ready; [Shared.Close] belongs into TestMain.
+type Shared struct {
+	once   sync.Once
+	server *Server
+	err    error
+}
+
+// PostgreSQL returns the server.
+func (s *Shared) PostgreSQL(t testing.TB) *Server { return s.get(t, postgresql) }
+
+// MariaDB returns the server.
+func (s *Shared) MariaDB(t testing.TB) *Server { return s.get(t, mariadb) }
+
+func (s *Shared) get(t testing.TB, k kind) *Server {
+	t.Helper()
+	require(t, k)
+	s.once.Do(func() { s.server, s.err = newServer(k, nil) })
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return s.server
+}
+
+// Close ends the server, if there is one.
+func (s *Shared) Close() {
+	if s.server != nil {
+		s.server.Close()
+	}
+}
+
+// newServer starts one. After an error there may be one to close.
+func newServer(k kind, settings []string) (*Server, error) {
+	// Neither server runs as root, and a test's own directory is nobody else's.
 	dir, err := os.MkdirTemp("", "bulla-sqltest-")
 	if err != nil {
-		t.Fatalf("sqltest: %v", err)
+		return nil, err
 	}
-	s := &Server{kind: k, dir: dir, Addr: net.JoinHostPort("127.0.0.1", freePort(t))}
+	s := &Server{kind: k, Dir: dir}
+	port, err := freePort()
+	if err != nil {
+		return s, err
+	}
+	s.Addr = net.JoinHostPort("127.0.0.1", port)
 	s.DSN = k.dsn(s.Addr)
-	t.Cleanup(func() {
-		if s.cmd != nil {
-			s.Kill()
-		}
-		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Logf("log of the %s at %s:\n%s", k.name, s.Addr, log[max(0, len(log)-3000):])
-		}
-		os.RemoveAll(dir)
-	})
 	if user := unprivileged(); user != nil {
 		if err := os.Chown(dir, int(user.Uid), int(user.Gid)); err != nil {
-			t.Fatalf("sqltest: %v", err)
+			return s, err
 		}
 	}
 	if err := k.create(s); err != nil {
-		t.Fatalf("sqltest: %v", err)
+		return s, err
 	}
 	for _, setting := range settings {
 		s.args = append(s.args, "--"+setting)
 	}
-	s.Start(t)
-	return s
+	return s, s.start()
+}
+
+// Close ends the server and removes its data.
+func (s *Server) Close() {
+	if s.cmd != nil {
+		s.Kill()
+	}
+	os.RemoveAll(s.Dir)
 }
 
 // Start starts the server again after [Server.Kill], on the same port with the same
 // data, and waits until it answers.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	end := time.Now().Add(time.Minute)
-	for s.run(t); !s.kind.ready(s); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("sqltest: the %s at %s does not answer", s.kind.name, s.Addr)
-		}
-		select {
-		case <-s.waited: // what is left of a killed one may have to go first
-			s.run(t)
-		default:
-		}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func (s *Server) run(t testing.TB) {
-	t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func (s *Server) start() error {
+	end := time.Now().Add(time.Minute)
+	if err := s.run(); err != nil {
+		return err
+	}
+	for ; !s.kind.ready(s); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("sqltest: the %s at %s does not answer", s.kind.name, s.Addr)
+		}
+		select {
+		case <-s.waited: // what is left of a killed one may have to go first
+			if err := s.run(); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	return nil
+}
+
+func (s *Server) run() error {
+	log, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		t.Fatalf("sqltest: %v", err)
+		return err
 	}
 	defer log.Close()
-	cmd := command(s.dir, s.kind.program, s.args...)
+	cmd := command(s.Dir, s.kind.program, s.args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("sqltest: %v", err)
+		return err
 	}
 	waited := make(chan struct{})
 	go func() {
@@ -136,6 +200,18 @@ func (s *Server) run(t testing.TB) {
 		close(waited)
 	}()
 	s.cmd, s.waited = cmd, waited
+	return nil
+}
+
+// Stop ends the server in order, so that all that it has is in its files. MariaDB does
+// not start again if it is killed in its first moments.
+func (s *Server) Stop() {
+	s.cmd.Process.Signal(s.kind.stop)
+	select {
+	case <-s.waited:
+	case <-time.After(time.Minute):
+		s.Kill()
+	}
 }
 
 // Kill ends the server and its processes at once, with SIGKILL.
@@ -175,7 +251,7 @@ func (s *Server) children() (pids []int) {
 
 // command returns one that does not run as root.
 func command(dir, program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(lookPath(program), args...)
+	cmd := exec.Command(LookPath(program), args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+dir, "TZ=UTC")
 	if user := unprivileged(); user != nil {
@@ -200,8 +276,8 @@ func output(cmd *exec.Cmd) error {
 	return nil
 }
 
-// lookPath also looks where Debian puts what not everybody should find.
-func lookPath(program string) string {
+// LookPath returns where a server's program is, or "". It also looks where Debian puts what not everybody should find.
+func LookPath(program string) string {
 	if path, err := exec.LookPath(program); err == nil {
 		return path
 	}
@@ -220,8 +296,7 @@ var ports struct {
 
 // freePort returns a port that no test of this process has been given yet. It is below
 // those that the kernel gives to outgoing connections.
-func freePort(t testing.TB) string {
-	t.Helper()
+func freePort() (string, error) {
 	ports.Lock()
 	defer ports.Unlock()
 	for range 20_000 {
@@ -231,9 +306,8 @@ func freePort(t testing.TB) string {
 		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 		if err == nil {
 			ln.Close()
-			return port
+			return port, nil
 		}
 	}
-	t.Fatal("sqltest: no free port")
-	return ""
+	return "", errors.New("sqltest: no free port")
 }

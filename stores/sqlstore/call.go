@@ -28,7 +28,7 @@ func (s *Store) do(caller context.Context, f func(context.Context) error) error 
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(caller), until)
 	defer cancel()
-	for wait := time.Millisecond; ; wait = min(2*wait, 32*time.Millisecond) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 4*time.Millisecond) {
 		err := f(ctx)
 		switch {
 		case err == nil, errors.Is(err, stores.ErrConflict), errors.Is(err, stores.ErrNotFound):

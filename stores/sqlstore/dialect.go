@@ -63,6 +63,9 @@ type dialect struct {
 	count string // owner, asked, asked, expires, asked
 	add   string // owner, name, number, expires, data, asked
 
+	// remove begins a DELETE that finds its rows by the primary key.
+	remove string
+
 	lastInsertID bool // a number comes as the statement's last insert ID, not as a row
 	prepare      bool // statements are prepared by hand
 	oneWriter    bool // one connection writes at a time

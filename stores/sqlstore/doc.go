@@ -62,11 +62,13 @@
 //
 // Use write-ahead logging, as in this string for modernc.org/sqlite:
 //
-//	file:sessions.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)&_pragma=synchronous(NORMAL)
+//	file:sessions.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10)&_pragma=synchronous(NORMAL)
 //
 // Several processes may use one file. The store's own writers stand in line; who meets
-// another process's waits for it, within the time limit, and a database that stays
-// locked is an error, never a logout. With synchronous(NORMAL) a loss of power may undo
-// the last moments, logouts too; FULL, which is SQLite's default, waits for the disk with
-// each write.
+// another process's asks again every few milliseconds, within the time limit, and a
+// database that stays locked is an error, never a logout. SQLite's own way to wait, which
+// busy_timeout sets, asks less and less often, so that a busy process keeps the others
+// out: keep it short in the pool that the store has. With synchronous(NORMAL) a loss of
+// power may undo the last moments, logouts too; FULL, which is SQLite's default, waits for
+// the disk with each write.
 package sqlstore

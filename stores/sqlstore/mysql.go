@@ -58,6 +58,10 @@ ON DUPLICATE KEY UPDATE
 	number = LAST_INSERT_ID(IF(? = 0 AND expires > {now}, number, VALUES(number))),
 	expires = VALUES(expires), written = VALUES(written), data = VALUES(data)`,
 
+	// Of its own accord it would read a small table as a whole, or by the time of
+	// expiry, and lock what it reads, and the gaps between.
+	remove: `DELETE r FROM {table} AS r FORCE INDEX (PRIMARY)`,
+
 	lastInsertID: true,
 	prepare:      true,
 

@@ -51,6 +51,8 @@ ON CONFLICT (owner, name) DO UPDATE SET
 	expires = excluded.expires, written = excluded.written, data = excluded.data
 RETURNING number`,
 
+	remove: `DELETE FROM {table}`,
+
 	again: func(err error) bool {
 		switch sqlState(err) {
 		case "40001", "40P01": // serialization failure, deadlock

@@ -53,6 +53,8 @@ ON CONFLICT (owner, name) DO UPDATE SET
 	expires = excluded.expires, written = excluded.written, data = excluded.data
 RETURNING number`,
 
+	remove: `DELETE FROM {table}`,
+
 	prepare:   true,
 	oneWriter: true,
 

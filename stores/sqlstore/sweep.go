@@ -76,7 +76,7 @@ func (s *Store) sweepStep(ctx context.Context, t table, most int) (found, gone i
 		return found, 0, err
 	}
 	row := strings.Join(t.key, " = ? AND ") + " = ?"
-	n, err := s.change(ctx, s.q.text("DELETE FROM "+t.name+" WHERE expires <= {now} AND ("+repeat(found, row, " OR ")+")"), args)
+	n, err := s.change(ctx, s.q.text(strings.ReplaceAll(s.q.dialect.remove, "{table}", t.name)+" WHERE expires <= {now} AND ("+repeat(found, row, " OR ")+")"), args)
 	return found, int(n), err
 }
 

@@ -5,8 +5,10 @@ package drivers_test
 import (
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ type database struct {
 }
 
 // pragmas are what the documentation recommends.
-const pragmas = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1000)&_pragma=synchronous(NORMAL)"
+const pragmas = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10)&_pragma=synchronous(NORMAL)"
 
 func sqlite(t testing.TB) database {
 	return database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "sessions.db") + pragmas, nil}
@@ -48,14 +50,37 @@ func mariadb(t testing.TB, settings ...string) database {
 	return database{sqlstore.MySQL, "mysql", s.DSN, s}
 }
 
-// each runs a test on each database, which starts for it.
-func each(t *testing.T, test func(t *testing.T, db database)) {
-	for name, start := range map[string]func(testing.TB) database{
-		"SQLite":     sqlite,
-		"PostgreSQL": func(t testing.TB) database { return postgresql(t) },
-		"MariaDB":    func(t testing.TB) database { return mariadb(t) },
+// shared are servers that several tests use, each of them a database of its own.
+var shared struct {
+	postgresql, mariadb sqltest.Shared
+	databases           atomic.Int64
+}
+
+// each runs a test on each database, an empty one.
+func each(t *testing.T, test func(t *testing.T, d database)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, sqlite(t)) })
+	for name, d := range map[string]func(testing.TB) database{
+		"PostgreSQL": func(t testing.TB) database {
+			s := shared.postgresql.PostgreSQL(t)
+			return database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
+		},
+		"MariaDB": func(t testing.TB) database {
+			s := shared.mariadb.MariaDB(t)
+			return database{sqlstore.MySQL, "mysql", s.DSN, s}
+		},
 	} {
-		t.Run(name, func(t *testing.T) { test(t, start(t)) })
+		t.Run(name, func(t *testing.T) {
+			d := d(t)
+			name := fmt.Sprint("test", shared.databases.Add(1))
+			_, err := d.open(t).Exec("CREATE DATABASE " + name)
+			require.NoError(t, err)
+			if d.dialect == sqlstore.PostgreSQL {
+				d.dsn = strings.Replace(d.dsn, "/postgres?", "/"+name+"?", 1)
+			} else {
+				d.dsn = strings.Replace(d.dsn, ")/bulla", ")/"+name, 1)
+			}
+			test(t, d)
+		})
 	}
 }
 
