@@ -180,9 +180,9 @@ func TestOutage(t *testing.T) {
 	require.Contains(t, body, "The basket of ada")
 }
 
-// With a user of Redis who may do little, a replica, and what was read kept.
+// With TLS, a user of Redis who may do little, a replica, and what was read kept.
 func TestProduction(t *testing.T) {
-	db := redistest.Single(t)
+	db := redistest.TLS(t)
 	host, port, err := net.SplitHostPort(db.Addr)
 	require.NoError(t, err)
 	redistest.Single(t, "--replicaof", host+" "+port)
@@ -193,10 +193,12 @@ func TestProduction(t *testing.T) {
 		db.Client().Set(t.Context(), "any", "any", 0)
 		return db.Client().Wait(t.Context(), 1, 100*time.Millisecond).Val() == 1
 	})
-	proxy := redistest.NewProxy(t, db.Addr)
+	proxy := redistest.NewProxy(t, db.TLSAddr)
+	trusted, err := trust(db.CA)
+	require.NoError(t, err)
 	key := encrypt.GenerateKey()
 	open := func() *httptest.Server {
-		options := &redis.Options{Addr: proxy.Addr, Username: "sessions", Password: "secret", ContextTimeoutEnabled: true}
+		options := &redis.Options{Addr: proxy.Addr, Username: "sessions", Password: "secret", TLSConfig: trusted, ContextTimeoutEnabled: true}
 		return serveWith(t, options, key, settings{track: time.Minute, replicas: 1})
 	}
 	one, two := open(), open()
