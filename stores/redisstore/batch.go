@@ -23,6 +23,7 @@ func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Recor
 			names[i] = s.name(key)
 			cmds[i] = s.get(ctx, names[i], stores.Fresh)
 		}
+		asked := s.seen.now()
 		if err := s.all(ctx, names, cmds); err != nil {
 			return nil, err
 		}
@@ -32,7 +33,7 @@ func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Recor
 				return nil, err
 			}
 			if err == nil {
-				s.seen.note(batch[i], rec.Revision)
+				s.seen.note(batch[i], rec.Revision, asked, nil)
 			}
 			recs = append(recs, rec)
 		}
@@ -43,14 +44,17 @@ func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Recor
 // SaveMany implements [stores.Batcher]. Its round trips and time are those of
 // LoadMany. A record that breaks the contract is found before any is written.
 func (s *Store) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.Record) ([]bool, error) {
-	writes, revs := make([]write, len(keys)), make([]stores.Revision, len(keys))
+	writes, values := make([]write, len(keys)), make([][]byte, len(keys))
 	for i, key := range keys {
 		var err error
-		if writes[i], revs[i], err = s.save(key, recs[i]); err != nil {
+		if writes[i], values[i], err = s.save(key, recs[i]); err != nil {
 			return nil, err
 		}
 	}
-	conflicts := make([]bool, 0, len(keys))
+	for _, key := range keys {
+		s.seen.doubt(key)
+	}
+	conflicts, asked := make([]bool, 0, len(keys)), s.seen.now()
 	for batch := range slices.Chunk(writes, batchSize) {
 		cmds, names := make([]redis.Cmder, len(batch)), make([]string, len(batch))
 		for i, w := range batch {
@@ -75,7 +79,7 @@ func (s *Store) SaveMany(ctx context.Context, keys []stores.Key, recs []stores.R
 		for _, cmd := range cmds {
 			conflict := cmd.Err() == redis.Nil
 			if i := len(conflicts); !conflict {
-				s.seen.note(keys[i], revs[i])
+				s.seen.note(keys[i], revisionOf(values[i]), asked, nil)
 			}
 			conflicts = append(conflicts, conflict)
 		}

@@ -126,6 +126,103 @@ func TestReadsFromTheCache(t *testing.T) {
 	}
 }
 
+// One change after the other costs a round trip each, although Redis takes what was
+// written out of the client's memory.
+func TestChangesFollowEachOther(t *testing.T) {
+	server := redistest.Single(t)
+	proxy := redistest.NewProxy(t, server.Addr)
+	store, other := newStale(t, newClient(t, tracking(proxy.Addr, time.Minute))), newStore(t, server.Client())
+	warmUp(t, store)
+	key := newKey()
+	rev := save(t, store, key, "0", "")
+	trips, slow := proxy.RoundTrips(), 0
+	const n = 300
+	for i := range n {
+		began := time.Now()
+		rec, err := store.Load(t.Context(), key, stores.MayBeStale)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(i), string(rec.Data))
+		require.Equal(t, rev, rec.Revision)
+		require.WithinDuration(t, time.Now().Add(time.Hour), rec.Expires, time.Minute)
+		copy(rec.Data, "????") // it is the caller's
+		rev = save(t, store, key, fmt.Sprint(i+1), rec.Revision)
+		if time.Since(began) > 50*time.Millisecond {
+			slow++
+		}
+	}
+	require.LessOrEqual(t, proxy.RoundTrips()-trips, int64(n+2*slow))
+
+	// What could be another state than the one that was written is asked for.
+	for name, call := range map[string]func() string{
+		"Touch": func() string {
+			_, err := store.Touch(t.Context(), key, rev, time.Now().Add(2*time.Hour))
+			require.NoError(t, err)
+			return "mine"
+		},
+		"Put": func() string {
+			require.NoError(t, store.Put(t.Context(), key, record("put", "")))
+			return "put"
+		},
+		"a conflict": func() string {
+			save(t, other, key, "other", rev)
+			_, err := store.Save(t.Context(), key, record("late", rev))
+			require.ErrorIs(t, err, stores.ErrConflict)
+			return "other"
+		},
+		"a fresh Load": func() string {
+			save(t, other, key, "other", rev)
+			requireData(t, store, key, "other")
+			return "other"
+		},
+		"LoadMany": func() string {
+			save(t, other, key, "other", rev)
+			_, err := store.LoadMany(t.Context(), []stores.Key{key})
+			require.NoError(t, err)
+			return "other"
+		},
+		"SaveMany": func() string {
+			_, err := store.SaveMany(t.Context(), []stores.Key{key}, []stores.Record{record("many", rev)})
+			require.NoError(t, err)
+			return "many"
+		},
+		"a lost reply": func() string {
+			proxy.Lose(1)
+			_, err := store.Save(t.Context(), key, record("lost", rev))
+			requireOutage(t, err)
+			return "lost"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key = newKey()
+			rev = save(t, store, key, "mine", "")
+			want := call()
+			rec, err := store.Load(t.Context(), key, stores.MayBeStale)
+			require.NoError(t, err)
+			require.Equal(t, want, string(rec.Data))
+			require.Equal(t, name == "Touch", rec.Expires.After(time.Now().Add(90*time.Minute)))
+		})
+	}
+}
+
+// What this process has written keeps another's logout from it for a moment only,
+// even where no invalidation comes.
+func TestOwnWritesAreShortMemories(t *testing.T) {
+	server := redistest.Single(t)
+	store, other := newStale(t, newClient(t, tracking(server.Addr, time.Minute))), newStore(t, server.Client())
+	var all delays
+	for range 50 {
+		key := newKey()
+		rev := save(t, store, key, "live", "")
+		save(t, other, key, "ended", rev)
+		began := time.Now()
+		for asked := began; peek(t, store, key) != "ended"; asked = time.Now() {
+			require.Less(t, asked.Sub(began), 100*time.Millisecond)
+		}
+		all = append(all, time.Since(began))
+	}
+	t.Log(all)
+}
+
 // What asks the server is never answered by a cache, however wrong that is.
 func TestFreshIsFresh(t *testing.T) {
 	server := redistest.Single(t)

@@ -86,6 +86,9 @@ func (s *Store) Place() stores.Place {
 func (s *Store) Load(ctx context.Context, key stores.Key, fresh stores.Freshness) (stores.Record, error) {
 	name := s.name(key)
 	if s.seen != nil && fresh == stores.MayBeStale {
+		if rec, ok := s.seen.mine(key); ok && ctx.Err() == nil {
+			return rec, nil
+		}
 		cmd := redis.NewStringCmd(ctx, "get", name)
 		if err := s.read(ctx, s.client.do, cmd); err != nil {
 			return stores.Record{}, err
@@ -95,6 +98,7 @@ func (s *Store) Load(ctx context.Context, key stores.Key, fresh stores.Freshness
 			return rec, err
 		}
 	}
+	asked := s.seen.now()
 	cmd, run := s.get(ctx, name, fresh), s.client.do
 	if fresh == stores.Fresh {
 		run = func(ctx context.Context, cmd redis.Cmder) error { return s.client.safe(ctx, name, cmd) }
@@ -104,7 +108,7 @@ func (s *Store) Load(ctx context.Context, key stores.Key, fresh stores.Freshness
 	}
 	rec, err := parseReply(cmd, name)
 	if err == nil {
-		s.seen.note(key, rec.Revision)
+		s.seen.note(key, rec.Revision, asked, nil)
 	}
 	return rec, err
 }
@@ -144,28 +148,32 @@ func (s *Store) read(ctx context.Context, run func(context.Context, redis.Cmder)
 
 // Save implements [stores.Server]. It is one round trip.
 func (s *Store) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
-	w, rev, err := s.save(key, rec)
+	w, value, err := s.save(key, rec)
 	if err != nil {
 		return "", err
 	}
+	asked := s.seen.now()
 	if _, err := s.write(ctx, w); err != nil {
+		s.seen.doubt(key)
 		return "", err
 	}
-	s.seen.note(key, rev)
+	rev := revisionOf(value)
+	if s.seen != nil {
+		s.seen.note(key, rev, asked, &stores.Record{Data: value[headSize:], Expires: time.UnixMilli(rec.Expires.UnixMilli()), Revision: rev})
+	}
 	return rev, nil
 }
 
-// save returns the command of a Save, and the revision that it writes.
-func (s *Store) save(key stores.Key, rec stores.Record) (write, stores.Revision, error) {
+// save returns the command of a Save, and the value that it writes.
+func (s *Store) save(key stores.Key, rec stores.Record) (write, []byte, error) {
 	value, life, err := newValue(rec)
 	if err != nil {
-		return write{}, "", err
+		return write{}, nil, err
 	}
-	rev := stores.Revision(value[:markSize])
 	if rec.Revision == "" {
-		return write{args: []any{"set", s.name(key), value, "px", life, "nx"}}, rev, nil
+		return write{args: []any{"set", s.name(key), value, "px", life, "nx"}}, value, nil
 	}
-	return replaceScript.on(s.name(key), string(rec.Revision), value, life, time.Now().UnixMilli()), rev, nil
+	return replaceScript.on(s.name(key), string(rec.Revision), value, life, time.Now().UnixMilli()), value, nil
 }
 
 // Put implements [stores.Server]. It is one round trip.
@@ -177,7 +185,7 @@ func (s *Store) Put(ctx context.Context, key stores.Key, rec stores.Record) erro
 	if _, err := s.write(ctx, putScript.on(s.name(key), value, life)); err != nil {
 		return err
 	}
-	s.seen.note(key, stores.Revision(value[:markSize]))
+	s.seen.note(key, revisionOf(value), s.seen.now(), nil) // whatever was written meanwhile
 	return nil
 }
 
@@ -191,7 +199,9 @@ func (s *Store) Touch(ctx context.Context, key stores.Key, rev stores.Revision, 
 	until := binary.BigEndian.AppendUint64(nil, millis)
 	w := touchScript.on(s.name(key), string(rev), until, life, time.Now().UnixMilli())
 	w.lonely = true
-	if _, err := s.write(ctx, w); err != nil {
+	_, err = s.write(ctx, w)
+	s.seen.doubt(key) // it has another expiry
+	if err != nil {
 		return "", err
 	}
 	return rev, nil

@@ -57,6 +57,9 @@ func newValue(rec stores.Record) (value []byte, life int64, err error) {
 	return append(value, rec.Data...), life, nil
 }
 
+// revisionOf returns the revision that a value has.
+func revisionOf(value []byte) stores.Revision { return stores.Revision(value[:markSize]) }
+
 // parseReply returns the record that a get has found under the key called name.
 func parseReply(cmd *redis.StringCmd, name string) (stores.Record, error) {
 	value, err := cmd.Bytes() // nobody else has them
