@@ -69,36 +69,6 @@ func TestDifferentKeysLoseNothing(t *testing.T) {
 	}
 }
 
-// A burst of n changes of one session costs n saves, and nothing else: who has saved
-// hands its record on.
-func TestBurst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var ev events
-		st, m := setup(t, sessions.Config{Hooks: ev.hooks()})
-		tok := begin(t, m)
-		var burst []*sessions.Session
-		for range 32 {
-			s := load(t, m, tok)
-			increment(t, s)
-			burst = append(burst, s)
-		}
-		loads, writes := st.loads.Load(), st.writes()
-		st.before = func(context.Context, call) error { time.Sleep(time.Millisecond); return nil }
-		start := time.Now()
-		var wg sync.WaitGroup
-		for _, s := range burst {
-			wg.Go(func() { commit(t, m, s) })
-		}
-		wg.Wait()
-		require.Equal(t, 32*time.Millisecond, time.Since(start))
-		require.Equal(t, 32, st.writes()-writes)
-		require.Zero(t, st.loads.Load()-loads)
-		require.Empty(t, ev.of("conflict"))
-		st.before = nil
-		requireCount(t, m, tok, 33)
-	})
-}
-
 func TestConflict(t *testing.T) {
 	set := func(v string) func(*sessions.Session) {
 		return func(s *sessions.Session) { require.NoError(t, name.Set(s, v)) }

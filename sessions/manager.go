@@ -161,7 +161,8 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	if place.Server != nil {
 		m.engine = swap.New(swap.Config{
 			Server: place.Server, Sealer: m.sealer, Policy: policy, Timeout: m.timeout, StubLife: c.StubLifetime,
-			StaleReads: place.StaleReads, KeepStubs: place.Cookie != nil, Conflict: m.conflict, Ended: m.ended,
+			StaleReads: place.StaleReads, ShareLoads: !place.InProcess && !place.StaleReads,
+			KeepStubs: place.Cookie != nil, Conflict: m.conflict, Ended: m.ended,
 		})
 		if c.StubLifetime == 0 {
 			m.engine.StubLife = defaultStubLife

@@ -50,6 +50,7 @@ type Config struct {
 	StubLife time.Duration // how long a stub stays
 
 	StaleReads bool // see stores.Place
+	ShareLoads bool // loads of one session at once may be one call
 
 	// KeepStubs: stubs stay until the session's deadline, since a client may
 	// hold an older record of it for as long.
@@ -67,6 +68,7 @@ type Engine struct {
 	Config
 	toucher stores.Toucher // nil where the server is none
 	queue   queue
+	flights flights
 	writer  [8]byte
 	commits atomic.Uint32
 }
@@ -87,7 +89,10 @@ func (e *Engine) mark() envelope.Mark {
 // There is neither with an error: [stores.ErrNotFound], [ErrExpired] among them,
 // [record.ErrUnreadable] or a failure.
 func (e *Engine) Load(ctx context.Context, id token.ID, fresh stores.Freshness) (*record.State, *record.Stub, error) {
-	return e.load(ctx, id, nil, fresh)
+	if !e.ShareLoads || fresh == stores.Fresh {
+		return e.load(ctx, id, nil, fresh)
+	}
+	return e.flights.load(ctx, id.Key(), func() (*record.State, *record.Stub, error) { return e.load(ctx, id, nil, fresh) })
 }
 
 func (e *Engine) load(ctx context.Context, id token.ID, bound encrypt.Bound, fresh stores.Freshness) (*record.State, *record.Stub, error) {

@@ -29,7 +29,8 @@ type line struct{ first, last *waiter }
 type waiter struct {
 	turn chan *record.State // 1; what the one before has written, or nil
 	next *waiter
-	gone bool // it does not wait any more
+	gone bool  // it does not wait any more
+	part *part // what another may write along; nil where nobody may
 }
 
 // turn is the right to write one session's record.
@@ -41,6 +42,13 @@ type turn struct {
 // enter waits for the turn of key, for limit at most, and returns the state that the one before has
 // written, if there was one. leave must be called once if err is nil.
 func (q *queue) enter(ctx context.Context, key stores.Key, limit time.Duration) (t turn, handed *record.State, err error) {
+	t, handed, _, err = q.join(ctx, key, limit, nil, nil)
+	return t, handed, err
+}
+
+// join is enter for who would write what change makes of base. Where another has
+// written it along, there is an outcome, and no turn.
+func (q *queue) join(ctx context.Context, key stores.Key, limit time.Duration, base *record.State, change Change) (t turn, handed *record.State, out *outcome, err error) {
 	hash := key.Hash()
 	l := &q.lanes[hash[1]%byte(len(q.lanes))]
 	t = turn{l, key}
@@ -52,9 +60,14 @@ func (q *queue) enter(ctx context.Context, key stores.Key, limit time.Duration) 
 		}
 		l.turns[key] = line{}
 		l.mu.Unlock()
-		return t, nil, nil
+		return t, nil, nil, nil
 	}
 	w := &waiter{turn: make(chan *record.State, 1)}
+	p := new(part) // whom nobody asks
+	if change != nil {
+		p = newPart(base, change)
+		w.part = p
+	}
 	if waiting.last == nil {
 		waiting.first = w
 	} else {
@@ -64,21 +77,39 @@ func (q *queue) enter(ctx context.Context, key stores.Key, limit time.Duration) 
 	l.turns[key] = waiting
 	l.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	select {
-	case handed = <-w.turn:
-		return t, handed, nil
-	case <-ctx.Done():
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case handed = <-w.turn: // at the same moment
-		return t, handed, nil
-	default:
-		w.gone = true
-		return turn{}, nil, ctx.Err()
+	over := wait.Done()
+	for {
+		select {
+		case handed = <-w.turn:
+			return t, handed, nil, nil
+		case base := <-p.ask:
+			t.answer(ctx, w, p, base)
+			continue
+		case o := <-p.done:
+			if o.attempts == 0 {
+				return turn{}, nil, nil, o.err
+			}
+			return turn{}, nil, &o, nil
+		case <-over:
+		}
+		l.mu.Lock()
+		select {
+		case handed = <-w.turn: // at the same moment
+			l.mu.Unlock()
+			return t, handed, nil, nil
+		default:
+		}
+		if w.part == nil || !p.taken {
+			w.gone = true
+			l.mu.Unlock()
+			return turn{}, nil, nil, wait.Err()
+		}
+		// It is being written: only who does it knows what becomes of it, and has
+		// a time limit too.
+		p.late, over = true, nil
+		l.mu.Unlock()
 	}
 }
 

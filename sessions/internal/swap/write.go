@@ -25,9 +25,12 @@ type Change func(ctx context.Context, base *record.State) (md envelope.Metadata,
 // have been written before. With [stores.ErrUnavailable] it may have been written all the
 // same; with every other error it was not.
 func (e *Engine) Replace(ctx context.Context, base *record.State, change Change) (st *record.State, attempts int, err error) {
-	t, handed, err := e.queue.enter(ctx, base.ID.Key(), e.Timeout)
+	t, handed, out, err := e.queue.join(ctx, base.ID.Key(), e.Timeout, base, change)
 	if err != nil {
 		return nil, 0, e.busy(0)
+	}
+	if out != nil {
+		return out.st, out.attempts, out.err
 	}
 	// Only what this call has written is handed on: a state that was merely
 	// found may be older than what the next one has.
@@ -36,7 +39,13 @@ func (e *Engine) Replace(ctx context.Context, base *record.State, change Change)
 	if handed != nil && handed.Meta.Generation >= base.Meta.Generation {
 		base = handed
 	}
-	st, attempts, err = e.write(ctx, base, change, false)
+	err = errAlone
+	if taken := t.take(base); taken != nil {
+		st, attempts, err = e.together(ctx, t, base, change, taken)
+	}
+	if err == errAlone {
+		st, attempts, err = e.write(ctx, base, change, false)
+	}
 	if err == nil {
 		written = st
 	}
