@@ -147,6 +147,43 @@ func TestOneOfABurstFails(t *testing.T) {
 	}
 }
 
+// A function that waits for what another request holds while it commits does not keep
+// that one from it.
+func TestABurstIsNoDeadlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{})
+		tok := begin(t, m)
+		held := make(chan bool, 1) // a lock, which time can pass by
+		st.before = slow
+		var wg sync.WaitGroup
+		for i, s := range loaded(t, m, tok, 5) {
+			again := false
+			_, err := count.Update(s, func(n int) int {
+				if again && i == 3 {
+					held <- true
+					defer func() { <-held }()
+				}
+				again = true
+				return n + 1
+			})
+			require.NoError(t, err)
+			wg.Go(func() {
+				if i == 1 { // who writes the others along
+					held <- true
+					defer func() { <-held }()
+				}
+				commit(t, m, s)
+			})
+			if i < 4 {
+				time.Sleep(time.Microsecond) // until it waits
+			}
+		}
+		wg.Wait()
+		st.before = nil
+		requireCount(t, m, tok, 6)
+	})
+}
+
 // What is too large together is written one by one.
 func TestABurstThatIsTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
