@@ -2,12 +2,14 @@ package gorilla_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -331,6 +333,27 @@ func TestRefusedInNew(t *testing.T) {
 		r, err := try()
 		require.ErrorIs(t, err, sessions.ErrConfig, what)
 		require.Nil(t, r, what)
+	}
+}
+
+// Under FIPS 140 what is not approved is refused in New, and not by a panic at a request.
+func TestFIPS(t *testing.T) {
+	if !fips140.Enforced() {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFIPS$", "-test.v")
+		cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "--- PASS: TestFIPS")
+		return
+	}
+	_, err := gorilla.Cookie("s", [][]byte{[]byte("short")})
+	require.ErrorIs(t, err, sessions.ErrConfig)
+	for _, keyPairs := range [][][]byte{{key(32)}, {key(64), key(32)}} {
+		r, err := gorilla.Cookie("s", keyPairs)
+		require.NoError(t, err)
+		got, err := r.Read(t.Context(), encode(t, "s", values, keyPairs...))
+		require.NoError(t, err)
+		require.Equal(t, values, got.Values)
 	}
 }
 

@@ -2,6 +2,7 @@ package gorilla
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ func newOpener(name string, keyPairs [][]byte, maxAge time.Duration, notAfter ti
 		}
 		if len(keyPairs[i]) == 0 {
 			return nil, fmt.Errorf("key %d, which authenticates, is empty: anybody could make sessions", i+1)
+		}
+		if fips140.Enforced() && len(keyPairs[i]) < 14 { // crypto/hmac would panic
+			return nil, fmt.Errorf("key %d has %d bytes; under GODEBUG=fips140=only an HMAC takes 14 or more", i+1, len(keyPairs[i]))
 		}
 		// The bytes alone: securecookie's errors do not tell a cookie that does not
 		// verify from a type that the program lacks.

@@ -718,6 +718,38 @@ func TestTooManySessions(t *testing.T) {
 	require.Len(t, list, 1)
 }
 
+// The end of all of a user's sessions does not reach those that have not come yet: the
+// application knows when it was.
+func TestRevokeAllBeforeTheMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, newMemory(t), middleware.WithOwners(encrypt.GenerateKey()))
+		src := s.old.source()
+		var ended time.Time
+		src.Adopt = func(ctx context.Context, session *sessions.Session, name string) error {
+			if s.old.began.Before(ended) {
+				return migrate.ErrNone
+			}
+			return errors.Join(session.SetOwner(ctx, name), session.BeganAt(s.old.began), user.Set(session, name))
+		}
+		s.with(src)
+		s.old.began = time.Now().Add(-time.Hour)
+		for _, value := range []string{"a1", "a2", "a3"} {
+			s.old.login(value, "alice")
+		}
+		moved := s.browser("old", "a1")
+		moved.is("alice")
+		n, err := s.mw.Manager().RevokeAll(t.Context(), "alice")
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		moved.is("nobody")
+		s.browser("old", "a2").is("alice") // unless the application says so
+		ended = time.Now()
+		late := s.browser("old", "a3")
+		late.is("nobody")
+		require.Empty(t, late.has("old"))
+	})
+}
+
 // An old cookie that lingers does not take the place of a login that is under way.
 func TestBesideAnIDThatWasReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -40,6 +40,10 @@ type Source[T any] struct {
 	// [sessions.Session.SetAuthenticated]. What it put there is written before the
 	// request goes on.
 	//
+	// Nobody but the application knows which old sessions should have ended: Bulla's
+	// RevokeAll does not reach one that has not come yet. So refuse here, by ErrNone, what
+	// began before the user changed the password or logged out everywhere.
+	//
 	// ErrNone says that nothing is to be kept, and so does the sessions.ErrEnded of
 	// BeganAt: the old session is retired and its cookie deleted. Any other error goes
 	// to the middleware's error handler, at this request and at the next one, as nothing
