@@ -104,3 +104,24 @@ func anchors(t *testing.T, name string) (all []string) {
 	}
 	return all
 }
+
+// TestOperating: docs/operating.md knows every reason, and every line of the log.
+func TestOperating(t *testing.T) {
+	text, err := os.ReadFile("docs/operating.md")
+	require.NoError(t, err)
+	reasons, err := os.ReadFile("sessions/errors.go")
+	require.NoError(t, err)
+	all := regexp.MustCompile(`(?m)^\t\w+ +Reason = "([^"]+)"`).FindAllStringSubmatch(string(reasons), -1)
+	require.GreaterOrEqual(t, len(all), 8)
+	for _, r := range all {
+		require.Contains(t, string(text), "\n| `"+r[1]+"` | ", "no remedy for this reason")
+	}
+	hooks, err := os.ReadFile("sessions/hooks.go")
+	require.NoError(t, err)
+	lines := regexp.MustCompile(`(?m)slog\.Level(\w+), "([^":]+)`).FindAllStringSubmatch(string(hooks), -1)
+	require.GreaterOrEqual(t, len(lines), 16)
+	for _, l := range lines {
+		begin, _, _ := strings.Cut(l[2], ",")
+		require.Regexp(t, `(?m)^\| `+strings.ToLower(l[1])+" \\| `"+regexp.QuoteMeta(begin), string(text))
+	}
+}

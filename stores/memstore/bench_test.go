@@ -2,6 +2,7 @@ package memstore_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -162,4 +163,25 @@ func BenchmarkMemory(b *testing.B) {
 			runtime.KeepAlive(items)
 		}
 	})
+}
+
+// What a gauge costs.
+func BenchmarkCount(b *testing.B) {
+	const records = 1_000_000
+	s, err := memstore.New(memstore.WithMaxSessions(records))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range records {
+		var hash [24]byte
+		binary.BigEndian.PutUint64(hash[:], uint64(i)*0x9e3779b97f4a7c15)
+		if _, err := s.Save(b.Context(), stores.NewKey(hash), stores.Record{Data: []byte("x"), Expires: time.Now().Add(time.Hour)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if n, err := s.Count(b.Context()); err != nil || n != records {
+			b.Fatal(n, err)
+		}
+	}
 }
