@@ -92,6 +92,7 @@ func newHandler(store stores.Store, accounts map[string]account) (http.Handler, 
 	mw, err := middleware.New(store,
 		middleware.WithLifetime(12*time.Hour), // from the last proof
 		middleware.WithRolling(time.Hour),
+		middleware.WithProofPage("/confirm"),
 		middleware.WithErrorHandler(answer),
 	)
 	if err != nil {
@@ -102,7 +103,7 @@ func newHandler(store stores.Store, accounts map[string]account) (http.Handler, 
 	mux.Handle("GET /{$}", mw.HandlerFunc(home))
 	mux.Handle("POST /login", mw.HandlerFunc(s.login))
 	mux.Handle("POST /logout", mw.HandlerFunc(logout))
-	mux.Handle("GET /codes", mw.HandlerFunc(codes))
+	mux.Handle("GET /codes", mw.RequireFresh(fresh, mw.HandlerFunc(codes)))
 	mux.Handle("GET /confirm", mw.HandlerFunc(askAgain))
 	mux.Handle("POST /confirm", mw.HandlerFunc(s.confirm))
 	return http.NewCrossOriginProtection().Handler(mux), nil
@@ -130,7 +131,7 @@ func (s *site) login(w http.ResponseWriter, r *http.Request, session *sessions.S
 	if err := user.Set(session, name); err != nil {
 		return err // and nothing is left of the login, the new ID included
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	http.Redirect(w, r, middleware.WayBack(session, "/"), http.StatusSeeOther)
 	return nil
 }
 
@@ -159,14 +160,10 @@ func home(w http.ResponseWriter, _ *http.Request, session *sessions.Session) err
 
 // codes is the page that needs a fresh proof: a browser that was left open is
 // not enough.
-func codes(w http.ResponseWriter, r *http.Request, session *sessions.Session) error {
+func codes(w http.ResponseWriter, _ *http.Request, session *sessions.Session) error {
 	name, err := user.Get(session)
 	if err != nil {
 		return err
-	}
-	if !session.AuthenticatedWithin(fresh) {
-		http.Redirect(w, r, "/confirm", http.StatusSeeOther)
-		return nil
 	}
 	return show(w, http.StatusOK, view{User: name, Codes: "8215 0394 6617"})
 }
@@ -190,7 +187,7 @@ func (s *site) confirm(w http.ResponseWriter, r *http.Request, session *sessions
 	if err := prove(session); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/codes", http.StatusSeeOther)
+	http.Redirect(w, r, middleware.WayBack(session, "/"), http.StatusSeeOther)
 	return nil
 }
 
