@@ -11,7 +11,12 @@ import (
 // Resume gives f the session with this ID outside of a request, and stores what f
 // changes: for a job that a request has begun and does not wait for. Keep the ID that
 // [Session.ID] gave, in memory: it is what logs in, and never prints. A job in another
-// process has none, and leaves its result where the next request finds it.
+// process has none, and leaves its result where the next request finds it. Nor has a list
+// of a user's sessions ([Manager.Sessions]): they can be ended together
+// ([Manager.RevokeAll]), and not changed.
+//
+// A new session must have been written by its request before ([Commit]). The context is
+// not the request's, which ends with the response: [context.WithoutCancel] keeps its values.
 //
 // The record must be on a server. Changes and conflicts are as in a request, f may
 // call [Load] and [Commit] with the context that it is given, and the session counts
