@@ -39,6 +39,11 @@ func login(s *sessions.Session) error {
 	return user.Set(s, "someone")
 }
 
+func peek(s *sessions.Session) error {
+	s.Peek()
+	return look(s)
+}
+
 func plainRequests() map[string]request {
 	same := setUser("someone")
 	begun := []handle{count}
@@ -53,6 +58,7 @@ func plainRequests() map[string]request {
 		"set to the same value":                      {before: []handle{same}, do: same},
 		"rolling read, no touch due":                 {before: begun, opts: rolling(time.Minute), do: look},
 		"rolling read, touch due":                    {before: begun, opts: rolling(0), do: look},
+		"rolling Peek, touch due":                    {before: begun, opts: rolling(0), do: peek},
 		"change":                                     {before: begun, do: count},
 		"change of a rolling session, touch due":     {before: begun, opts: rolling(0), do: count},
 		"change, another came between":               {before: begun, do: count, among: count},
@@ -81,6 +87,8 @@ func cachedRequests() map[string]request {
 		"fresh copy, read":                             {opts: fresh, before: begun, do: look},
 		"fresh copy, rolling read, no touch due":       {opts: rolling(time.Minute, fresh...), before: begun, do: look},
 		"fresh copy, rolling read, touch due":          {opts: rolling(0, fresh...), before: begun, do: look},
+		"fresh copy, rolling Peek, touch due":          {opts: rolling(0, fresh...), before: begun, do: peek},
+		"stale copy, rolling Peek, touch due":          {opts: rolling(0, stale...), before: begun, do: peek},
 		"fresh copy, change":                           {opts: fresh, before: begun, do: count},
 		"fresh copy, change, another came between":     {opts: fresh, before: begun, do: count, among: count},
 		"fresh copy, read, then sessions.Commit":       {opts: fresh, before: begun, do: look, commit: true},
