@@ -163,8 +163,15 @@ func TestOIDC(t *testing.T) {
 		loginAt(t, v, false)
 		home := v.url("app.example", "/")
 		require.Contains(t, b.visit(home), "Hello nobody, []")
+		// A login in another tab takes this one's place, which is refused then, and
+		// takes nothing with it.
 		b.submit("#login")
-		before := b.cookie(home).Value
+		first := b.script(`document.forms[0].elements.state.value`)
+		b.visit(home)
+		b.submit("#login")
+		before, again := b.cookie(home).Value, b.script("location.href")
+		require.Contains(t, b.visit(v.url("app.example", "/callback?code=another&state="+first)), "not begun here")
+		b.visit(again)
 		require.Contains(t, b.submit("#allow"), "Hello ada, [user]", "nothing of the login is left")
 		require.True(t, v.came(t, "GET app.example/callback"), "SameSite=Lax comes with a link")
 		require.NotEqual(t, before, b.cookie(home).Value)

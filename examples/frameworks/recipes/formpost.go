@@ -11,8 +11,8 @@ import (
 // runs no scripts.
 var again = template.Must(template.New("again").Parse(`<!doctype html><title>Logging in</title>
 <form method="post" action="/callback/same-site">
-<input type="hidden" name="state" value="{{.Get "state"}}"><input type="hidden" name="code" value="{{.Get "code"}}">
-<input type="hidden" name="error" value="{{.Get "error"}}"><button>Continue</button></form>
+{{range $name, $values := .}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">{{end}}{{end}}
+<button>Continue</button></form>
 <script>document.forms[0].submit()</script>
 `))
 

@@ -51,13 +51,16 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request, s *sessions.Sessio
 }
 
 func (l *Login) callback(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
-	p, err := oauthLogin.PopOr(s, pending{})
+	p, err := oauthLogin.GetOr(s, pending{})
 	if err != nil {
 		return err
 	}
 	if p.State == "" || subtle.ConstantTimeCompare([]byte(r.FormValue("state")), []byte(p.State)) != 1 {
 		http.Error(w, "This login was not begun here. Please log in again.", http.StatusForbidden)
 		return nil
+	}
+	if err := oauthLogin.Delete(s); err != nil { // not before: anybody's link leads here
+		return err
 	}
 	if r.FormValue("error") != "" { // the user said no
 		http.Redirect(w, r, "/", http.StatusSeeOther)
