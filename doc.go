@@ -1,5 +1,5 @@
 // Package bulla is an encrypted session kit for net/http: sessions in the client's
-// cookie, on a server (Redis, Firestore, memory), or in both. The package itself has
+// cookie, on a server (Redis, SQL, Firestore, memory), or in both. The package itself has
 // nothing in it; this says where to begin.
 //
 //	store := cookiestore.Sealed()                                  // where sessions are kept
@@ -23,13 +23,14 @@
 //     Destroy at logout, the list of a user's sessions.
 //   - encrypt has the keys, and what seals sessions under them. Begin with
 //     encrypt.NewAESGCM.
-//   - stores has one folder a store: cookiestore, memstore, redisstore, firestorestore,
-//     hybridstore. storetest proves one of your own.
+//   - stores has one folder a store: cookiestore, memstore, redisstore, sqlstore,
+//     firestorestore, hybridstore. storetest proves one of your own.
 //   - serialize turns values into bytes: JSON unless you choose Gob or CBOR.
 //
 // Each has examples, and the folder examples has programs, one idea each. The folder
-// docs helps to choose a store, counts what a request costs, and says how all is
-// built; SECURITY.md says what is protected from whom.
+// docs has recipes, helps to choose a store and to come from another library, counts
+// what a request costs, and says how all is built; SECURITY.md says what is protected
+// from whom.
 //
 // # A promise about formats
 //
