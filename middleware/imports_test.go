@@ -41,7 +41,7 @@ func TestImportsGoOneWay(t *testing.T) {
 	below := []string{"serialize", "encrypt", "encrypt/internal/cbchmac", "stores", "internal/envelope", "internal/mac", "internal/payload"}
 	inside := []string{
 		"sessions/internal/token", "sessions/internal/expiry", "sessions/internal/oplog",
-		"sessions/internal/record", "sessions/internal/swap", "sessions/internal/owners", "sessions/internal/watch",
+		"sessions/internal/record", "sessions/internal/swap", "sessions/internal/owners", "sessions/internal/revoked", "sessions/internal/watch",
 	}
 	for _, tt := range []struct {
 		pkg  string

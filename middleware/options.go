@@ -1,16 +1,19 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"regexp"
 	"time"
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores"
 )
 
 // Option configures a [Middleware]. Options are checked together in [New]; of
@@ -115,7 +118,8 @@ func WithTouchInterval(d time.Duration) Option {
 }
 
 // WithOwners lets sessions have owners ([sessions.Session.SetOwner]), whose
-// sessions can be listed and ended. It needs a store on a server. Owners are
+// sessions can be listed and ended. It needs a store on a server or, to end them alone,
+// [WithRevocation]. Owners are
 // filed under hashes that are keyed with the first key, and found under all. To
 // change keys, add the new one at the end on every machine first, and only then
 // move it to the front: a machine that does not have it finds nothing under it.
@@ -127,6 +131,77 @@ func WithOwners(keys ...encrypt.Key) Option {
 		o.sessions.Owners = keys
 		return nil
 	}
+}
+
+// WithRevocation lets sessions be ended that the client holds: those of
+// cookiestore.Sealed, cookiestore.Signed and the hybrid. What has ended stands in list;
+// this process keeps a copy of it in memory and asks for what is new once in every, until
+// ctx ends, whatever the traffic. So a request asks nobody, and an end holds at each
+// process within every: [sessions.Session.Destroy], the cookie from before a
+// [sessions.Session.Regenerate], [sessions.Manager.RevokeAll] and RevokeOthers by
+// numbers that [sessions.Session.SetOwner] seals (WithOwners), and
+// [sessions.Manager.RevokeEverything]. A new ID and [sessions.Commit] ask the list
+// itself: what must not happen after an end calls Commit first.
+//
+// What can't be listed is an error: a logout that failed answers 503, and the cookie
+// stays. Sessions without an owner are listed with [WithAnonymousRevocation] alone.
+//
+// Until the list is read for the first time requests with a session wait for it, some
+// seconds at most, and then are refused (503), as they are when it was not read for a
+// minute ([WithRevocationRefusal]). A list that has lost everything, such as one in a
+// Redis that keeps nothing on disk, can't tell any more what had ended: then all sessions
+// from before end, unless [WithInsecureRevocationLoss] is given.
+//
+// With a store on a server, which ends its sessions itself, the list is for
+// RevokeEverything.
+func WithRevocation(ctx context.Context, list stores.RevocationList, every time.Duration) Option {
+	return func(o *options) error {
+		if v := reflect.ValueOf(list); list == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+			return errors.New("WithRevocation: the list is nil; check the error of its constructor")
+		}
+		r := &o.sessions.Revocation
+		r.Context, r.List, r.Every = ctx, list, every
+		return nil
+	}
+}
+
+// WithAnonymousRevocation lists the ends and new IDs of sessions without an owner, too,
+// up to that many; then they are an error. Everybody can begin sessions and end them, so
+// without a limit everybody could fill the list. The hook Refused tells of it.
+func WithAnonymousRevocation(most int) Option {
+	return func(o *options) error {
+		if most == 0 {
+			return errors.New("WithAnonymousRevocation(0) lists nothing; leave it out")
+		}
+		o.sessions.Revocation.Anonymous = most
+		return nil
+	}
+}
+
+// WithRevocationRefusal refuses sessions, with 503, when the list of what has ended was
+// not read for as long as after, in place of a minute: until then an end may be
+// overlooked.
+func WithRevocationRefusal(after time.Duration) Option {
+	return func(o *options) error {
+		if after <= 0 {
+			return errors.New("WithRevocationRefusal: the time must be positive; leave it out for a minute")
+		}
+		o.sessions.Revocation.RefuseAfter = after
+		return nil
+	}
+}
+
+// WithInsecureRevocationPassing lets sessions pass for however long the list of what has
+// ended can't be read, once it was: what ends elsewhere meanwhile lives on here.
+func WithInsecureRevocationPassing() Option {
+	return set(func(o *options) { o.sessions.Revocation.Pass = true })
+}
+
+// WithInsecureRevocationLoss lets sessions live on when the list of what has ended has
+// lost everything: with them those that had ended live again, at each process that
+// begins after the loss. Without it all sessions from before the loss end.
+func WithInsecureRevocationLoss() Option {
+	return set(func(o *options) { o.sessions.Revocation.KeepLost = true })
 }
 
 // WithMaxSessionsPerOwner limits how many sessions an owner has. A login over the

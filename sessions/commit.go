@@ -112,14 +112,16 @@ func (m *Manager) commit(ctx context.Context, s *Session, p phase) (change, erro
 		tooLate = fmt.Errorf("%w; the changes were discarded", ErrTooLate)
 	}
 	t := m.plan(&j, p)
-	if t == taskNone && len(j.ended) == 0 {
+	// Who commits midway wants to be sure.
+	ask := p == midway && m.revocation != nil && j.held.Exists()
+	if t == taskNone && len(j.ended) == 0 && !ask {
 		return change{}, tooLate
 	}
 	ctx, cancel := m.commitContext(ctx)
 	defer cancel()
 	s.setWriting(true)
 	defer s.setWriting(false)
-	c, err := m.run(ctx, s, &j, t)
+	c, err := m.run(ctx, s, &j, t, ask)
 	if t == taskNone && p != beforeResponse {
 		err = cmp.Or(err, dropped) // the end was written, what was to follow it was not
 	}
@@ -190,6 +192,9 @@ func (m *Manager) settled(s *Session, p phase) bool {
 	if p == afterResponse {
 		return s.next.IsZero()
 	}
+	if p == midway && m.revocation != nil {
+		return false
+	}
 	return s.next.IsZero() && !st.Stale && m.cache == 0 && !m.policy.Due(now(), st.Expires, &st.Meta)
 }
 
@@ -209,7 +214,9 @@ func (s *Session) job() job {
 func (s *Session) discardLate() bool {
 	// Of what the client holds only a new token would be the end.
 	ends := len(s.ended)
-	s.ended = slices.DeleteFunc(s.ended, func(e ending) bool { return e.here && s.m.engine == nil })
+	s.ended = slices.DeleteFunc(s.ended, func(e ending) bool {
+		return e.here && s.m.engine == nil && !s.m.revocation.lists(&e.meta)
+	})
 	dropped := len(s.ended) < ends
 
 	regenerates := s.held.Exists() && !s.next.IsZero()
@@ -307,7 +314,8 @@ func (m *Manager) write(ctx context.Context, j *job, t task) (*record.State, err
 
 // run does the job. An end comes first: who logs out must be out, whatever
 // happens to the session that may begin after.
-func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (change, error) {
+// With ask the list of what has ended is asked, too.
+func (m *Manager) run(ctx context.Context, s *Session, j *job, t task, ask bool) (change, error) {
 	var c change
 	for i := range j.ended {
 		err := m.overdue(ctx, m.end(ctx, &j.ended[i]))
@@ -326,11 +334,24 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task) (change, 
 			c.action = remove
 		}
 	}
-	if t == taskNone {
+	if t == taskNone && !ask {
 		return c, nil
 	}
 
-	st, err := m.write(ctx, j, t)
+	err := m.lives(ctx, j, ask)
+	if err != nil && !errors.Is(err, ErrEnded) {
+		if err = m.failed(ctx, j.held.ID.Key(), time.Time{}, err); t != taskNone {
+			err = s.drop(j, err)
+		}
+		return c, err
+	}
+	if t == taskNone && err == nil {
+		return c, nil
+	}
+	var st *record.State
+	if err == nil {
+		st, err = m.write(ctx, j, t)
+	}
 	if errors.Is(err, ErrEnded) {
 		s.mu.Lock()
 		if s.lives == j.lives { // else it is another session that was ended

@@ -21,6 +21,11 @@ func (m *Manager) load(ctx context.Context, tok token.Token) (*Session, error) {
 	started := m.clock()
 	key := tok.ID.Key()
 	st, stub, err := m.find(ctx, tok)
+	listed := false
+	if err == nil && stub == nil && m.revocation != nil {
+		stub, err = m.revocation.seen(ctx, key, st)
+		listed = stub != nil && m.revocation.sessions && (stub.Moved() || m.revocation.lists(&st.Meta))
+	}
 	if stub != nil {
 		err = rejected(Ended, nil)
 		if stub.Moved() {
@@ -44,14 +49,19 @@ func (m *Manager) load(ctx context.Context, tok token.Token) (*Session, error) {
 	default:
 		m.emit(ctx, evStoreError, key, started, Event{Err: err})
 	}
-	if stub == nil || !stub.Moved() {
+	if stub == nil || !stub.Moved() && !listed {
 		return nil, err
 	}
-	// What came with the old ID can still end the session.
+	// What came with the old ID can still end the session. In a list it may be about to
+	// get another one: who ends the others has raised their number before.
+	known := swap.Known{Loaded: now()}
+	if st != nil {
+		known.Deadline = st.Meta.Deadline
+	}
 	return &Session{
 		m:     m,
-		moved: &ending{key: key, known: swap.Known{Loaded: now()}},
-		grace: time.Since(stub.At) < grace,
+		moved: &ending{key: key, known: known, listed: listed},
+		grace: stub.Moved() && time.Since(stub.At) < grace,
 	}, err
 }
 

@@ -73,6 +73,8 @@ type Config struct {
 	CommitTimeout time.Duration // 0: 5 seconds
 	StubLifetime  time.Duration // how long the end of a session is remembered; 0: 10 minutes
 
+	Revocation Revocation // the list of what has ended; zero: none
+
 	WatchInterval time.Duration // 0: 5 seconds; how often the store is asked about sessions that are watched
 
 	Logger *slog.Logger // nil: no log
@@ -94,6 +96,7 @@ type Manager struct {
 	fallback   time.Duration
 	outage     outage
 	watcher    *watch.Watcher
+	revocation *revocation // nil without a list of what has ended
 	timeout    time.Duration
 	room       int // characters of payload
 	logger     *slog.Logger
@@ -177,6 +180,12 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 	if err := m.setOwners(c); err != nil {
 		return nil, err
 	}
+	if err := m.setRevocation(c); err != nil {
+		return nil, err
+	}
+	if m.revocation != nil {
+		m.revocation.Start(c.Revocation.Context)
+	}
 	return m, nil
 }
 
@@ -215,9 +224,12 @@ func (m *Manager) setOwners(c Config) error {
 		}
 		return nil
 	}
+	if c.Revocation.List != nil && m.place.Cookie != nil {
+		return ownersInList(c, m.place.Name)
+	}
 	index, ok := m.place.Server.(stores.OwnerIndex)
 	if !ok || m.place.Cookie != nil {
-		return fmt.Errorf("%w: WithOwners needs a store on a server that can list sessions; the %s store can't", ErrConfig, m.place.Name)
+		return fmt.Errorf("%w: WithOwners needs a store on a server that can list sessions, or WithRevocation where they are in cookies; the %s store can't", ErrConfig, m.place.Name)
 	}
 	if c.MaxSessionsPerOwner < 0 {
 		return fmt.Errorf("%w: WithMaxSessionsPerOwner(%d) is negative; leave it out for no limit", ErrConfig, c.MaxSessionsPerOwner)

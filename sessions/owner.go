@@ -28,13 +28,13 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
-	if s.m.owners == nil {
+	if s.m.owners == nil && !s.m.revocation.listsOwners() {
 		return fmt.Errorf("%w: SetOwner needs WithOwners", ErrConfig)
 	}
 	if userID == "" {
 		return fmt.Errorf("%w: SetOwner needs a user's ID; use Destroy for a logout", ErrInvalid)
 	}
-	w, err := s.m.owners.Begin(ctx, userID)
+	w, epochs, err := s.m.beginOwned(ctx, s, userID)
 	if err != nil {
 		return err
 	}
@@ -48,8 +48,32 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 			md.Authenticated, md.Label, md.Persistent = time.Time{}, "", 0
 		}
 		md.Owner = w.String()
+		if epochs != nil {
+			md.Epochs = epochs
+		}
 	})
 	return nil
+}
+
+// beginOwned returns what the record of a session says that becomes userID's.
+func (m *Manager) beginOwned(ctx context.Context, s *Session, userID string) (w owners.Ownership, epochs []byte, err error) {
+	if m.revocation != nil {
+		s.mu.Lock()
+		held := s.held
+		s.mu.Unlock()
+		user := userID
+		if !m.revocation.listsOwners() {
+			user = "" // the store's index has them
+		}
+		if epochs, err = m.beginListed(ctx, held, user); err != nil {
+			return w, nil, err
+		}
+	}
+	if m.owners == nil {
+		return owners.Unlisted(userID, m.revocation.filed), epochs, nil
+	}
+	w, err = m.owners.Begin(ctx, userID)
+	return w, epochs, err
 }
 
 // Owner returns the ID of the session's owner, or "".
@@ -91,7 +115,10 @@ type OwnedSession struct {
 }
 
 func (m *Manager) owned(what string) error {
-	if m.owners == nil {
+	switch {
+	case m.owners == nil && m.revocation.listsOwners():
+		return fmt.Errorf("%w: %s needs a list of sessions, which the %s store leaves to the clients; use a store on a server", ErrConfig, what, m.place.Name)
+	case m.owners == nil:
 		return fmt.Errorf("%w: %s needs WithOwners", ErrConfig, what)
 	}
 	return nil
@@ -143,6 +170,9 @@ func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) erro
 // to tell the logins that are under way: then the sessions have ended, and the error
 // is [stores.ErrFull].
 func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
+	if m.revocation.listsOwners() {
+		return 0, m.revokeListed(ctx, userID)
+	}
 	if err := m.owned("RevokeAll"); err != nil {
 		return 0, err
 	}
@@ -157,6 +187,9 @@ func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 // RevokeOthers is RevokeAll for all sessions of s's owner but s itself. It also
 // changes s, which must be committed: the middleware does that.
 func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
+	if m.revocation.listsOwners() {
+		return 0, m.revokeOthersListed(ctx, s)
+	}
 	if err := m.owned("RevokeOthers"); err != nil {
 		return 0, err
 	}

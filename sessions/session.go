@@ -58,11 +58,12 @@ type Session struct {
 
 // ending is a session that is to be ended.
 type ending struct {
-	key   stores.Key
-	known swap.Known
-	meta  envelope.Metadata
-	here  bool // it is in the client's token, and only there
-	gone  bool // it was ended elsewhere, or moved: the token may be a newer login's
+	key    stores.Key
+	known  swap.Known
+	meta   envelope.Metadata
+	here   bool // it is in the client's token, and only there
+	listed bool // the list of what has ended has it, whoever's it is
+	gone   bool // it was ended elsewhere, or moved: the token may be a newer login's
 }
 
 func endingOf(st *record.State) ending {
@@ -164,7 +165,8 @@ func (s *Session) regenerate() error {
 // [ErrEnded].
 //
 // A session that only the cookie holds can't be ended on a server: whoever kept
-// a copy of the cookie can use it until its deadline.
+// a copy of the cookie can use it until its deadline, unless there is a list of what
+// has ended (WithRevocation) and the session has an owner.
 func (s *Session) Destroy() {
 	if !s.usable() {
 		return

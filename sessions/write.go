@@ -104,7 +104,11 @@ func (m *Manager) save(ctx context.Context, j *job) (*record.State, error) {
 
 func (m *Manager) create(ctx context.Context, j *job) (*record.State, error) {
 	started := m.clock()
-	base := &record.State{ID: j.id, Meta: envelope.Metadata{Created: j.began, Deadline: m.policy.Deadline(j.began)}}
+	epochs, err := m.newcomer(ctx)
+	if err != nil {
+		return nil, m.failed(ctx, j.id.Key(), started, err)
+	}
+	base := &record.State{ID: j.id, Meta: envelope.Metadata{Created: j.began, Deadline: m.policy.Deadline(j.began), Epochs: epochs}}
 	md := j.log.Metadata(base.Meta)
 	st, here, err := m.inClient(base, md, j.values)
 	if err == nil && !here {
@@ -204,6 +208,9 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 		if st, err = m.tryBegin(ctx, st, old, md, vals); err != nil {
 			break
 		}
+		if err = m.moveListed(ctx, old, key, &st.Meta); err != nil {
+			break
+		}
 		var newer *record.State
 		newer, err = m.engine.Move(ctx, old, key, !owners.Same(&old.Meta, &st.Meta))
 		if err != nil {
@@ -244,6 +251,11 @@ func (m *Manager) regenerateHere(ctx context.Context, j *job) (*record.State, er
 	if err == nil && !here {
 		st, err = m.begin(ctx, base, md, j.values)
 	}
+	if err == nil {
+		if err = m.moveListed(ctx, j.held, j.id.Key(), &st.Meta); err != nil && !here {
+			m.abandon(ctx, st, &st.Meta, err)
+		}
+	}
 	if err != nil {
 		return nil, m.failed(ctx, j.id.Key(), started, err)
 	}
@@ -255,8 +267,22 @@ func (m *Manager) regenerateHere(ctx context.Context, j *job) (*record.State, er
 // end ends a session: its record first, then its entry in the owner's list.
 func (m *Manager) end(ctx context.Context, e *ending) error {
 	started := m.clock()
+	chain, err := m.endListed(ctx, e)
+	if err != nil {
+		if errors.Is(err, ErrEnded) {
+			m.emit(ctx, evEnded, e.key, started, Event{Err: err})
+		}
+		return m.failed(ctx, e.key, started, err)
+	}
 	if m.engine != nil {
-		err := m.engine.End(ctx, e.key, e.known)
+		for i := range chain { // what has moved may be on the server by now
+			if i > 0 && err == nil {
+				err = m.engine.End(ctx, chain[i].Key, swap.Known{Deadline: chain[i].Deadline, Client: true})
+			}
+		}
+		if err == nil {
+			err = m.engine.End(ctx, e.key, e.known)
+		}
 		if err == nil {
 			err = m.owners.Drop(ctx, e.key, &e.meta)
 		}

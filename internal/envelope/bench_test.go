@@ -12,7 +12,7 @@ import (
 // withKeys is a session as a client holds it, with n values of 20 bytes.
 func withKeys(n int) envelope.Envelope {
 	env := envelope.Envelope{Metadata: full().Metadata}
-	env.Owner, env.Label, env.Revision, env.Marks, env.Extra = "", "", "", nil, nil
+	env.Owner, env.Label, env.Revision, env.Marks, env.Extra, env.Epochs = "", "", "", nil, nil, nil
 	env.Values, _ = envelope.NewValues(maps.All(manyValues(n)))
 	return env
 }

@@ -75,6 +75,10 @@ type Metadata struct {
 	// configured one; 0 is none. At least a millisecond.
 	OwnIdle time.Duration
 
+	// Epochs says which of the numbers in a list of what has ended the session has
+	// seen, in a form that only package revoked reads.
+	Epochs []byte
+
 	// Extra are the fields of later versions, sorted by Tag, without
 	// duplicates. They are kept and written back, so that an old process in
 	// a rolling deployment does not destroy what a new one wrote.
@@ -83,7 +87,7 @@ type Metadata struct {
 
 // Field is one field of a later version.
 type Field struct {
-	Tag  byte // 11 or higher
+	Tag  byte // 12 or higher
 	Data []byte
 }
 
@@ -111,6 +115,7 @@ const (
 	tagMarks
 	tagPersistent
 	tagOwnIdle
+	tagEpochs
 
 	firstExtra
 )

@@ -34,7 +34,8 @@ func full() envelope.Envelope {
 				With(envelope.Mark{Writer: [8]byte{4, 5, 6}, Count: 1 << 31}, created.Add(time.Minute)),
 			Persistent: envelope.Persist,
 			OwnIdle:    time.Hour,
-			Extra:      []envelope.Field{{Tag: 11, Data: []byte("later")}, {Tag: 255, Data: []byte{}}},
+			Epochs:     []byte("epochs"),
+			Extra:      []envelope.Field{{Tag: 12, Data: []byte("later")}, {Tag: 255, Data: []byte{}}},
 		},
 		Values: values,
 	}
@@ -99,9 +100,9 @@ func TestJoinRefuses(t *testing.T) {
 		{"Marks", func(env *envelope.Envelope) { env.Marks = env.Marks[:35] }},
 		{"Marks", func(env *envelope.Envelope) { env.Marks = make(envelope.Marks, 65*18) }},
 		{"tag of Extra field 0", extra(0)},
-		{"tag of Extra field 0", extra(10)},
-		{"tag of Extra field 1", extra(12, 11)},
-		{"tag of Extra field 1", extra(12, 12)},
+		{"tag of Extra field 0", extra(11)},
+		{"tag of Extra field 1", extra(13, 12)},
+		{"tag of Extra field 1", extra(13, 13)},
 	}
 	for _, tt := range tests {
 		env := full()
@@ -139,7 +140,7 @@ func TestSplitCopiesStrings(t *testing.T) {
 func TestMetadataIsSmall(t *testing.T) {
 	env := full()
 	env.Authenticated, env.Expires = time.Time{}, time.Time{}
-	env.Owner, env.Label, env.Revision, env.Marks, env.Persistent, env.OwnIdle = "", "", "", nil, 0, 0
+	env.Owner, env.Label, env.Revision, env.Marks, env.Persistent, env.OwnIdle, env.Epochs = "", "", "", nil, 0, 0, nil
 	env.Extra, env.Values = nil, envelope.Values{}
 	data, err := envelope.Join(nil, env)
 	require.NoError(t, err)

@@ -77,6 +77,10 @@ func appendFields(dst []byte, md *Metadata, created int64) ([]byte, error) {
 		return nil, err
 	}
 
+	if len(md.Epochs) > 0 {
+		dst = appendField(dst, tagEpochs, md.Epochs)
+	}
+
 	last := firstExtra - 1
 	for i, f := range md.Extra {
 		if f.Tag <= last {
@@ -143,7 +147,7 @@ func millis(name string, t time.Time) (int64, error) {
 // sizeBound returns at least the length of the record, so that Join grows dst
 // once. It is exact but for the numbers in the metadata.
 func sizeBound(env *Envelope) int {
-	size := 128 + len(env.Values.block) + len(env.Owner) + len(env.Label) + len(env.Revision) + len(env.Marks)
+	size := 128 + len(env.Values.block) + len(env.Owner) + len(env.Label) + len(env.Revision) + len(env.Marks) + len(env.Epochs)
 	for _, f := range env.Extra {
 		size += 1 + sizedLen(len(f.Data))
 	}

@@ -10,7 +10,7 @@ import (
 // would not have written, so that one Envelope has one spelling: what Split
 // accepts, Join writes back byte for byte.
 //
-// The values, Marks and the Data of Extra share memory with data, which must not be
+// The values, Marks, Epochs and the Data of Extra share memory with data, which must not be
 // changed any more; the strings share none.
 func Split(data []byte) (Envelope, error) {
 	var env Envelope
@@ -101,6 +101,8 @@ func splitFields(fields []byte, md *Metadata, created int64) error {
 			}
 		case tagOwnIdle:
 			md.OwnIdle, err = readDuration(data)
+		case tagEpochs:
+			md.Epochs = data
 		}
 		if err != nil {
 			return err

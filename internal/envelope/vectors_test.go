@@ -32,6 +32,7 @@ type vectors struct {
 		}
 		Persistent byte
 		OwnIdleMS  int64 `json:"own_idle_ms"`
+		Epochs     string
 		Extra      []struct {
 			Tag byte
 			Hex string
@@ -79,6 +80,9 @@ func TestVectors(t *testing.T) {
 				Persistent:    envelope.Persistence(v.Persistent),
 				OwnIdle:       time.Duration(v.OwnIdleMS) * time.Millisecond,
 			}}
+			if v.Epochs != "" {
+				want.Epochs = unhex(t, v.Epochs)
+			}
 			for _, m := range slices.Backward(v.Marks) {
 				mark := envelope.Mark{Writer: [8]byte(unhex(t, m.Writer)), Count: m.Count}
 				want.Marks = want.Marks.With(mark, time.UnixMilli(m.At))

@@ -68,6 +68,9 @@ func (w Ownership) String() string {
 	return b.String()
 }
 
+// Unlisted is what a record says whose owner no index lists.
+func Unlisted(user, filed string) Ownership { return Ownership{User: user, filed: filed} }
+
 // Number tells the session from all others of its owner, whatever its ID.
 func (w Ownership) Number() uint64 { return w.number }
 

@@ -1,0 +1,216 @@
+package revoked
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+const (
+	// again is how far back a reader asks: an entry may come into sight behind a
+	// cursor that was given meanwhile.
+	again = time.Minute
+
+	// everything is how often a reader asks for all there is: a failover may have put
+	// an entry behind a cursor that is older than that.
+	everything = time.Hour
+
+	// retry is for how long a list that failed is left alone at most.
+	retry = time.Second
+
+	// patience is how long a request waits for a first reading.
+	patience = 5 * time.Second
+
+	// pagesBack is how many pages before the end of a reading of everything the next
+	// one begins, in place of a cursor that is a minute old.
+	pagesBack = 5
+)
+
+// place is a cursor, and when it was given.
+type place struct {
+	cursor stores.Cursor
+	at     time.Duration // since l.start
+}
+
+// run reads the list until ctx ends.
+func (l *List) run(ctx context.Context) {
+	defer close(l.stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-l.poke:
+		}
+		began := time.Since(l.start)
+		err := l.read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := l.Every
+		if err != nil {
+			wait = min(wait, retry)
+			l.Failed(ctx, fmt.Errorf("reading the list of what has ended: %w", err))
+		}
+		l.mu.Lock()
+		l.err, l.failedAt = err, time.Since(l.start)
+		if err == nil {
+			l.readAt.Store(int64(began) + 1) // 0: never
+		}
+		close(l.attempt)
+		l.attempt = make(chan struct{})
+		l.mu.Unlock()
+		timer.Reset(max(wait-(time.Since(l.start)-began), 0))
+	}
+}
+
+// read brings the copy up to date.
+func (l *List) read(ctx context.Context) error {
+	asked := time.Since(l.start)
+	lost, err := l.begin(ctx)
+	if err != nil {
+		return err
+	}
+	all := lost || l.places == nil || asked >= l.nextAll
+	var cursor stores.Cursor
+	pass := l.pass
+	if all {
+		pass++
+	} else {
+		cursor = l.from(asked)
+	}
+	pages := []stores.Cursor{cursor}
+	for {
+		page, err := l.List.Since(ctx, cursor)
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			l.note(e, pass, !all) // else it may be of any age
+		}
+		cursor = page.Next
+		if !page.More {
+			break
+		}
+		pages = append(pages, cursor)
+	}
+	if all {
+		// A write that is not in sight yet may have taken its place before the end.
+		l.places = []place{{pages[max(0, len(pages)-pagesBack)], asked - again}}
+		l.table.forget(pass)
+		l.pass = pass
+		l.nextAll = asked + everything - rand.N(everything/10) // not all processes at once
+	}
+	l.places = append(l.places, place{cursor, asked})
+	return nil
+}
+
+// from returns a cursor that is a minute old, and drops older ones.
+func (l *List) from(now time.Duration) stores.Cursor {
+	for len(l.places) > 1 && l.places[1].at <= now-again {
+		l.places = l.places[1:]
+	}
+	return l.places[0].cursor
+}
+
+// begin reads everybody's number, and begins the list where there is none. lost tells
+// that there had been one, and this process or another has begun the list anew.
+func (l *List) begin(ctx context.Context) (lost bool, err error) {
+	values, err := l.List.Get(ctx, l.Everybody)
+	if err != nil {
+		return false, err
+	}
+	known := l.table.number.Load()
+	value := values[0]
+	if value == "" || time.Since(l.start) >= l.nextAll {
+		if value == "" {
+			value = numberValue(kindBorn, after(known))
+		}
+		// Where it is there already its time moves on.
+		if value, err = l.List.Swap(ctx, "", stores.Revocation{Key: l.Everybody, Value: value, Until: l.until()}); err != nil {
+			return false, err
+		}
+	}
+	n, born, ok := parseNumber(value)
+	if lost = known > 0 && ok && born && n > known; lost {
+		l.Failed(ctx, fmt.Errorf("%w: the list of what has ended had lost everything, and begins anew", stores.ErrUnavailable))
+	}
+	if ok {
+		l.table.setEverybody(n, born)
+	}
+	return lost, nil
+}
+
+// until is how long a number must be kept: longer than any session of today.
+func (l *List) until() time.Time { return time.Now().Add(l.Lifetime + Slack) }
+
+// note puts an entry into the copy. fresh: it was written a moment ago.
+func (l *List) note(e stores.Revocation, pass uint8, fresh bool) {
+	if e.Key == l.Everybody {
+		if n, born, ok := parseNumber(e.Value); ok {
+			l.table.setEverybody(n, born)
+		}
+		return
+	}
+	if l.table.add(e, pass) == moved && fresh {
+		l.recent(e.Key)
+	}
+}
+
+// Usable tells whether the copy may be relied on. Where it is too old, or was never
+// read, it waits for the reader, unless that has failed a moment ago.
+func (l *List) Usable(ctx context.Context) error {
+	if at := l.readAt.Load(); at != 0 && int64(time.Since(l.start))-at < int64(l.RefuseAfter) {
+		return nil
+	}
+	return l.late(ctx)
+}
+
+func (l *List) late(ctx context.Context) error {
+	if l.readAt.Load() != 0 && l.Pass {
+		return nil
+	}
+	l.mu.Lock()
+	attempt, err := l.attempt, l.err
+	recent := time.Since(l.start)-l.failedAt < 2*retry
+	l.mu.Unlock()
+	if err == nil || !recent {
+		select {
+		case l.poke <- struct{}{}:
+		default:
+		}
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-attempt:
+		case <-l.stopped:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.mu.Lock()
+		err = l.err
+		l.mu.Unlock()
+	}
+	at := l.readAt.Load()
+	if at != 0 && int64(time.Since(l.start))-at < int64(l.RefuseAfter) {
+		return nil
+	}
+	select {
+	case <-l.stopped:
+		return fmt.Errorf("%w: the reading of the list of what has ended was stopped, by the context of WithRevocation", stores.ErrUnavailable)
+	default:
+	}
+	if err == nil {
+		err = context.DeadlineExceeded
+	}
+	if at == 0 {
+		return fmt.Errorf("%w: the list of what has ended was never read: %w", stores.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: the list of what has ended was not read for %v: %w", stores.ErrUnavailable, (time.Since(l.start) - time.Duration(at)).Round(time.Second), err)
+}
