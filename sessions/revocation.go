@@ -176,7 +176,7 @@ func (m *Manager) moveListed(ctx context.Context, old *record.State, to stores.K
 		return nil
 	}
 	from := revoked.Ending{Key: old.ID.Key(), Deadline: old.Meta.Deadline, Anonymous: old.Meta.Owner == "" && md.Owner == ""}
-	return m.full(ctx, from.Key, m.revocation.Move(ctx, from, to, md.Deadline, !owners.Same(&old.Meta, md)))
+	return m.noRoom(ctx, from.Key, m.revocation.Move(ctx, from, to, md.Deadline, !owners.Same(&old.Meta, md)))
 }
 
 // endListed lists that a session has ended, wherever it has gone.
@@ -185,11 +185,11 @@ func (m *Manager) endListed(ctx context.Context, e *ending) (chain []revoked.End
 		return nil, nil
 	}
 	chain, err = m.revocation.End(ctx, revoked.Ending{Key: e.key, Deadline: e.known.Deadline, Anonymous: !e.listed && e.meta.Owner == ""})
-	return chain, m.full(ctx, e.key, err)
+	return chain, m.noRoom(ctx, e.key, err)
 }
 
-// full tells the hook of a list that has no room.
-func (m *Manager) full(ctx context.Context, key stores.Key, err error) error {
+// noRoom tells the hook of a list that has no room.
+func (m *Manager) noRoom(ctx context.Context, key stores.Key, err error) error {
 	if errors.Is(err, stores.ErrFull) {
 		m.emit(ctx, evRefused, key, time.Time{}, Event{Err: err})
 	}
