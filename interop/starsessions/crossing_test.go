@@ -25,10 +25,10 @@ func crowd(t *testing.T, cookie, query string, times int, bases ...string) int {
 	var all sync.WaitGroup
 	for _, base := range bases {
 		all.Go(func() {
-			b := &browser{t: t}
+			b := browse(t)
 			for range times {
-				b.cookie = cookie
-				if code, _ := b.try(base, query); code == 200 {
+				b.Cookie = cookie
+				if code, _ := b.Try(base, query); code == 200 {
 					ok.Add(1)
 				}
 			}
@@ -43,11 +43,11 @@ func TestCase22GoAlone(t *testing.T) {
 	server, port := newRedis(t)
 	p := pair{Store: "redis", Redis: port, Lifetime: 3600}.withKey("aesgcm", 32)
 	one, two := p.serve(t, server.Client()), p.serve(t, server.Client())
-	b := &browser{t: t}
-	b.do(one, "login=alice")
-	got := crowd(t, b.cookie, "incr=n", 50, one, two, one, two, one, two, one, two)
+	b := browse(t)
+	b.Do(one, "login=alice")
+	got := crowd(t, b.Cookie, "incr=n", 50, one, two, one, two, one, two, one, two)
 	require.Equal(t, 400, got)
-	require.EqualValues(t, 400, b.do(one, "").Session["n"])
+	require.EqualValues(t, 400, b.Do(one, "").Session["n"])
 }
 
 // What Python reads it saves. With its own store that undoes what Go has changed
@@ -60,29 +60,29 @@ func TestCase23PythonReads(t *testing.T) {
 	there := python(t, stock, cas)
 	for _, p := range []pair{stock, cas} {
 		goes, py := p.serve(t, server.Client()), there(p)
-		b := &browser{t: t}
-		b.do(goes, "login=alice")
+		b := browse(t)
+		b.Do(goes, "login=alice")
 		stop := make(chan struct{})
 		var readers sync.WaitGroup
 		var reads atomic.Int32
 		for range 2 {
 			readers.Go(func() {
-				for r := (&browser{t: t}); ; reads.Add(1) {
+				for r := (browse(t)); ; reads.Add(1) {
 					select {
 					case <-stop:
 						return
 					default:
-						r.cookie = b.cookie
-						r.try(py, "")
+						r.Cookie = b.Cookie
+						r.Try(py, "")
 					}
 				}
 			})
 		}
-		acknowledged := crowd(t, b.cookie, "incr=n&sleep=0.005", 50, goes, goes, goes, goes)
+		acknowledged := crowd(t, b.Cookie, "incr=n&sleep=0.005", 50, goes, goes, goes, goes)
 		close(stop)
 		readers.Wait()
 		require.Equal(t, 200, acknowledged)
-		n := int(b.do(goes, "").Session["n"].(float64))
+		n := int(b.Do(goes, "").Session["n"].(float64))
 		t.Logf("%s: %d changes acknowledged, %d counted, beside %d reads by Python", p.Store, acknowledged, n, reads.Load())
 		require.Greater(t, reads.Load(), int32(5))
 		if p.Store == "cas" {
@@ -104,19 +104,19 @@ func TestCase24LogoutBesideASlowRequest(t *testing.T) {
 	there := python(t, stock, cas)
 	for _, p := range []pair{stock, cas} {
 		goes, py := p.serve(t, server.Client()), there(p)
-		b := &browser{t: t}
-		b.do(py, "login=alice")
-		kept := b.cookie
+		b := browse(t)
+		b.Do(py, "login=alice")
+		kept := b.Cookie
 		slow := make(chan struct{})
 		go func() {
 			defer close(slow)
-			(&browser{t: t, cookie: kept}).try(py, "sleep=1")
+			(browse(t, kept)).Try(py, "sleep=1")
 		}()
 		time.Sleep(300 * time.Millisecond)
-		b.do(goes, "logout=1")
+		b.Do(goes, "logout=1")
 		<-slow
-		require.Nil(t, (&browser{t: t, cookie: kept}).user(goes))
-		back := (&browser{t: t, cookie: kept}).user(py)
+		require.Nil(t, (browse(t, kept)).User(goes))
+		back := (browse(t, kept)).User(py)
 		if p.Store == "cas" {
 			require.Nil(t, back)
 			require.Zero(t, server.Client().Exists(t.Context(), Prefix+kept).Val())
@@ -124,7 +124,7 @@ func TestCase24LogoutBesideASlowRequest(t *testing.T) {
 		}
 		require.Equal(t, "alice", back, "the stock store has undone the logout, on the Python side")
 		server.Client().Del(t.Context(), fmt.Sprintf("{%s%s}:bulla", Prefix, kept)) // ten minutes later
-		require.Equal(t, "alice", (&browser{t: t, cookie: kept}).user(goes), "and on this side, when the note is gone")
+		require.Equal(t, "alice", (browse(t, kept)).User(goes), "and on this side, when the note is gone")
 	}
 }
 
@@ -137,8 +137,8 @@ func TestCase25LostReply(t *testing.T) {
 	lossy := redis.NewClient(&redis.Options{Addr: proxy.Addr, MaxRetries: -1})
 	t.Cleanup(func() { lossy.Close() })
 	goes := p.serve(t, lossy)
-	b := &browser{t: t}
-	b.do(p.serve(t, server.Client()), "login=alice")
+	b := browse(t)
+	b.Do(p.serve(t, server.Client()), "login=alice")
 	for i := range 20 {
 		// The load's reply comes, the save's does not: the handler sleeps in between.
 		done := make(chan struct{})
@@ -147,16 +147,16 @@ func TestCase25LostReply(t *testing.T) {
 			time.Sleep(60 * time.Millisecond)
 			proxy.Lose(1)
 		}()
-		require.EqualValues(t, i+1, b.do(goes, "incr=n&sleep=0.12").Session["n"])
+		require.EqualValues(t, i+1, b.Do(goes, "incr=n&sleep=0.12").Session["n"])
 		<-done
 	}
 	require.EqualValues(t, 20, proxy.Lost())
-	require.EqualValues(t, 20, b.do(goes, "").Session["n"])
+	require.EqualValues(t, 20, b.Do(goes, "").Session["n"])
 
 	var conflicts atomic.Int32
 	hooks := middleware.WithHooks(sessions.Hooks{Conflict: func(_ context.Context, _ sessions.Event) { conflicts.Add(1) }})
 	one, two := p.serve(t, server.Client(), hooks), p.serve(t, server.Client(), hooks)
-	require.Equal(t, 2, crowd(t, b.cookie, "incr=m&sleep=0.3", 1, one, two))
-	require.EqualValues(t, 2, b.do(one, "").Session["m"])
+	require.Equal(t, 2, crowd(t, b.Cookie, "incr=m&sleep=0.3", 1, one, two))
+	require.EqualValues(t, 2, b.Do(one, "").Session["m"])
 	require.EqualValues(t, 1, conflicts.Load())
 }

@@ -2,7 +2,6 @@ package starsessions
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/interop/internal/pyjson"
+	"github.com/bulla-go/bulla/interop/internal/signed"
 	"github.com/bulla-go/bulla/serialize"
 )
 
@@ -37,8 +37,6 @@ const (
 	tagCreated                        // the text of created
 )
 
-const timeSize = 8
-
 // layout lays out and seals the records of one [Config].
 type layout struct {
 	serialize.Serializer
@@ -60,11 +58,9 @@ func (*layout) KeepsMarks() bool { return true }
 func (l *layout) Split(data []byte) (env envelope.Envelope, err error) {
 	var sealed time.Time
 	if l.signed {
-		if len(data) < timeSize {
-			return env, errOpen
+		if sealed, data, err = signed.CutTime(data); err != nil {
+			return env, err
 		}
-		sealed = time.Unix(int64(binary.BigEndian.Uint64(data)), 0).UTC()
-		data = data[timeSize:]
 	}
 	if data, err = l.encryptor.open(data); err != nil {
 		return env, err
@@ -166,7 +162,7 @@ func (l *layout) Join(dst []byte, env envelope.Envelope) ([]byte, error) {
 		return nil, err
 	}
 	if l.signed {
-		dst = binary.BigEndian.AppendUint64(dst, uint64(env.Sealed.Unix()))
+		dst = signed.AppendTime(dst, env.Sealed)
 	}
 	return append(dst, text...), nil
 }

@@ -1,13 +1,12 @@
 package starsessions
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bulla-go/bulla/interop/internal/signed"
 	"github.com/bulla-go/bulla/interop/itsdangerous"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/redisstore"
@@ -58,7 +57,7 @@ func Redis(client redis.UniversalClient, opts ...redisstore.Option) (*Store, err
 // place returns the store with its layout.
 func (s *Store) place(l *layout) stores.Place {
 	if s.signer != nil {
-		return stores.Place{Name: "starsessions cookie", Cookie: codec{s.signer}, Foreign: &stores.Foreign{Layout: l}}
+		return stores.Place{Name: "starsessions cookie", Cookie: signed.Codec{Signer: s.signer}, Foreign: &stores.Foreign{Layout: l}}
 	}
 	return stores.Place{Name: "starsessions redis", Server: s.server, Foreign: &stores.Foreign{Layout: l, ID: isID}}
 }
@@ -76,42 +75,4 @@ func isID(text string) bool {
 		}
 	}
 	return true
-}
-
-// codec spells records as CookieStore does: signed base64.
-type codec struct {
-	signer *itsdangerous.TimestampSigner
-}
-
-// skew is how far the clock of the other machine may be ahead.
-const skew = time.Minute
-
-var text = base64.StdEncoding.Strict()
-
-// Encode implements [stores.Codec].
-func (c codec) Encode(data, _ []byte) (string, error) {
-	at := time.Unix(int64(binary.BigEndian.Uint64(data)), 0)
-	return c.signer.SignAt(text.EncodeToString(data[timeSize:]), at), nil
-}
-
-// Decode implements [stores.Codec]. How old a signature may be is not its question,
-// but the layout's, which is told the time.
-func (c codec) Decode(payload string, _ []byte) ([]byte, bool, error) {
-	signed, err := c.signer.Unsign(payload, 0)
-	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", stores.ErrTampered, err)
-	}
-	sealed, err := text.DecodeString(signed.Value)
-	if err != nil || len(signed.Value) != text.EncodedLen(len(sealed)) || len(sealed) == 0 { // Go's decoder skips line ends
-		return nil, false, fmt.Errorf("%w: what is signed is not base64", stores.ErrMalformed)
-	}
-	now := time.Now()
-	if signed.At.After(now.Add(skew)) {
-		return nil, false, fmt.Errorf("%w: it is signed in the future", stores.ErrTampered)
-	}
-	if signed.At.After(now) {
-		signed.At = now
-	}
-	data := binary.BigEndian.AppendUint64(make([]byte, 0, timeSize+len(sealed)), uint64(signed.At.Unix()))
-	return append(data, sealed...), signed.Retired, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/interop/internal/interoptest"
+	"github.com/bulla-go/bulla/interop/internal/signed"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
@@ -43,9 +44,9 @@ func TestCase06Vectors(t *testing.T) {
 				l.signed = true
 				store, err := Cookie(v.SecretKey)
 				require.NoError(t, err)
-				data, _, err = codec{store.signer}.Decode(v.Cookie, nil)
+				data, _, err = signed.Codec{Signer: store.signer}.Decode(v.Cookie, nil)
 				require.NoError(t, err)
-				text, err := codec{store.signer}.Encode(data, nil)
+				text, err := signed.Codec{Signer: store.signer}.Encode(data, nil)
 				require.NoError(t, err)
 				require.Equal(t, v.Cookie, text)
 			} else {
@@ -219,7 +220,7 @@ func get(h http.Handler, cookies ...string) *httptest.ResponseRecorder {
 }
 
 // app answers who is logged in, and logs in with ?login.
-func app(t testing.TB, p pair) http.Handler { return p.middleware(t, nil).HandlerFunc(act) }
+func app(t testing.TB, p pair) http.Handler { return p.middleware(t, nil).HandlerFunc(interoptest.Act) }
 
 func TestCase12And13Cookies(t *testing.T) {
 	p := pair{Store: "cookie", Secret: "secret", Encryptor: "none", Lifetime: 3600}
@@ -400,7 +401,7 @@ func FuzzSplit(f *testing.F) {
 func FuzzDecode(f *testing.F) {
 	store, err := Cookie("secret")
 	require.NoError(f, err)
-	c := codec{store.signer}
+	c := signed.Codec{Signer: store.signer}
 	f.Fuzz(func(t *testing.T, text, value string) {
 		if _, _, err := c.Decode(text, nil); err == nil {
 			t.Fatalf("%q was not signed", text)

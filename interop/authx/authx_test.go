@@ -1,0 +1,50 @@
+package authx
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/interop/internal/interoptest"
+	"github.com/bulla-go/bulla/interop/itsdangerous"
+)
+
+func TestVectors(t *testing.T) {
+	for _, v := range interoptest.Read(t).Named(t, "itsdangerous.URLSafeTimedSerializer") {
+		c, err := NewCookie("another secret", v.SecretKey)
+		require.NoError(t, err)
+		id, at, err := c.SessionID(v.Value, 0)
+		require.NoError(t, err)
+		require.Equal(t, v.Payload["sid"], id)
+		require.Equal(t, int64(1795267797), at.Unix())
+		_, _, err = c.SessionID(v.Value, time.Nanosecond)
+		require.ErrorIs(t, err, ErrCookie)
+		_, _, err = c.SessionID(v.Value[:len(v.Value)-1], 0)
+		require.ErrorIs(t, err, ErrCookie)
+	}
+}
+
+func TestNoID(t *testing.T) {
+	s, err := itsdangerous.NewURLSafeTimedSerializer("secret")
+	require.NoError(t, err)
+	c, err := NewCookie("secret")
+	require.NoError(t, err)
+	for _, payload := range []string{`{}`, `{"sid": ""}`, `{"sid": 1}`, `[]`, `null`, `x`, ``} {
+		_, _, err := c.SessionID(s.Sign([]byte(payload)), 0)
+		require.ErrorIs(t, err, ErrCookie, payload)
+	}
+	_, err = NewCookie("")
+	require.Error(t, err)
+}
+
+func ExampleCookie_SessionID() {
+	c, err := NewCookie("secret-ü-4dca182530bb1d6d")
+	if err != nil {
+		panic(err)
+	}
+	id, at, err := c.SessionID("eyJzaWQiOiIxMzJjZGVkNi0yMzdiLTRlZDktOWUzZi03MjFmY2IxOTcxMTcifQ.awGc1Q.fgjNL7oJpfmLSRy6SQLNINCJJso", 0)
+	fmt.Println(id, at, err)
+	// Output: 132cded6-237b-4ed9-9e3f-721fcb197117 2026-11-21 13:29:57 +0000 UTC <nil>
+}
