@@ -58,7 +58,8 @@ async def main():
     return root
 
 
-listener = socket.socket()
+# With the protocol named asyncio sets TCP_NODELAY; without, each answer takes 40 ms.
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 web.run_app(main(), sock=listener, print=None)

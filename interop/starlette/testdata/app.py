@@ -42,7 +42,8 @@ def application(config):
 
 configs = json.loads(sys.argv[1])
 routes = [Mount("/" + name, app=application(config)) for name, config in configs.items()]
-listener = socket.socket()
+# With the protocol named asyncio sets TCP_NODELAY; without, each answer takes 40 ms.
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 app = Starlette(routes=[Route("/", ready)] + routes)
