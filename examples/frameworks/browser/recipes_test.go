@@ -316,7 +316,7 @@ func TestClearSiteData(t *testing.T) {
 // TestIdleWarning leaves a page alone, stays, and leaves it alone again.
 func TestIdleWarning(t *testing.T) {
 	b, v := tab{t, chromium(t)}, newWorld(t)
-	const idle, before = 6 * time.Second, 3
+	const idle, before = 8 * time.Second, 4
 	v.hosts["app.example"] = recipes.Idle(inMemory(t, middleware.WithRolling(idle), middleware.WithTouchInterval(0)), before)
 	b.visit(v.url("app.example", "/"))
 	require.Equal(t, "true", b.script(`String(warning.hidden)`))
