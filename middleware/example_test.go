@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -273,4 +274,91 @@ func ExampleWithSkipHeader() {
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output:
 	// sessions: no session middleware around this handler
+}
+
+// A page that needs a proof of a moment ago, and the login, which leads back to it.
+func ExampleMiddleware_RequireFresh() {
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(store, middleware.WithProofPage("/login"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/keys", mw.RequireFresh(15*time.Minute, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "your keys")
+	})))
+	mux.Handle("POST /login", mw.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+		// … check the password …
+		if err := s.Regenerate(); err != nil {
+			return err
+		}
+		if err := s.SetAuthenticated(time.Now()); err != nil {
+			return err
+		}
+		http.Redirect(w, r, middleware.WayBack(s, "/"), http.StatusSeeOther)
+		return nil
+	}))
+
+	send := func(method, path string, before *http.Response) *http.Response {
+		r := httptest.NewRequest(method, "https://example.com"+path, nil)
+		r.Header.Set("Sec-Fetch-Mode", "navigate") // as browsers do
+		if before != nil {
+			for _, c := range before.Cookies() {
+				r.AddCookie(c)
+			}
+		}
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Header().Get("Location"))
+		return w.Result()
+	}
+	asked := send("GET", "/keys?sort=date", nil)
+	proved := send("POST", "/login", asked)
+	send("GET", "/keys?sort=date", proved)
+	// Output:
+	// 303 /login
+	// 303 /keys?sort=date
+	// 200
+}
+
+// A page asks how long there is, as a script in it would, and does not keep its session
+// alive by that.
+func ExampleMiddleware_Remaining() {
+	store, err := memstore.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(store, middleware.WithRolling(time.Hour))
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /session/remaining", mw.Remaining())
+	mux.Handle("GET /", mw.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
+		if err := s.SetAuthenticated(time.Now()); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(w, "home")
+		return err
+	}))
+
+	visit(mux, "/session/remaining", nil) // there is no session
+	page := visit(mux, "/", nil)
+	r := httptest.NewRequest("GET", "https://example.com/session/remaining", nil)
+	for _, c := range page.Cookies() {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	left, err := strconv.Atoi(strings.TrimSpace(w.Body.String()))
+	fmt.Println("nearly an hour:", left > 3500 && left <= 3600, err)
+	fmt.Println(len(w.Result().Cookies()), "cookies")
+	// Output:
+	// 200 0
+	// 200 home
+	// nearly an hour: true <nil>
+	// 0 cookies
 }

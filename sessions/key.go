@@ -15,7 +15,8 @@ import (
 //	const visits = sessions.Key[int]("visits")
 //
 // A name that is known only at run time is Key[T](name). Names have 1 to 255
-// bytes; to write under another is [ErrInvalid]. All methods are safe for concurrent
+// bytes; to write under another is [ErrInvalid]. Those that begin with "bulla." are
+// Bulla's own. All methods are safe for concurrent
 // use on one Session, and return [ErrNotLoaded] for a nil Session.
 type Key[T any] string
 
