@@ -19,7 +19,7 @@ type call struct {
 	window *window
 	timed  timed
 
-	// Where the caller has a deadline too, the call needs timers of its own.
+	// Where the caller's deadline comes first, the call needs timers of its own.
 	cancel context.CancelFunc
 	knock  *time.Timer
 	closed error // set before cancel
@@ -30,8 +30,8 @@ func (s *Store) begin(ctx context.Context) (*call, error) {
 		return nil, err
 	}
 	c := &call{caller: ctx, limit: s.timeout, window: s.enter()}
-	if _, ok := ctx.Deadline(); ok {
-		c.ctx, c.cancel = context.WithDeadline(ctx, c.window.ends)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(c.window.ends) {
+		c.ctx, c.cancel = context.WithCancel(ctx)
 		if d := s.client.door; d != nil {
 			c.knock = time.AfterFunc(patience, func() {
 				if err := d.closed(); err != nil {
