@@ -76,7 +76,20 @@ func (c *client) do(ctx context.Context, cmd redis.Cmder) error {
 	if c.async != nil {
 		return c.async.Submit(ctx, cmd).WaitContext(ctx)
 	}
-	return c.direct.Process(ctx, cmd)
+	err := c.direct.Process(ctx, cmd)
+	c.unreached(ctx, err)
+	return err
+}
+
+// unreached lets a Cluster's client ask who has the slots now, where a node could not
+// be reached: it does so by itself when a node says so, which one that is dead does
+// not, or after ten seconds.
+func (c *client) unreached(ctx context.Context, err error) {
+	cluster, ok := c.direct.(*redis.ClusterClient)
+	var reply redis.Error
+	if err != nil && ok && !errors.As(err, &reply) {
+		cluster.ReloadState(ctx) // in the background, and not again while that goes on
+	}
 }
 
 // safe runs a command about a key, waits until the replicas have what it wrote, and
@@ -108,6 +121,7 @@ func (c *client) all(ctx context.Context, names []string, cmds []redis.Cmder) er
 		if errors.As(err, &reply) {
 			return nil // one of the commands has it
 		}
+		c.unreached(ctx, err)
 		return err
 	}
 	futures := make([]redis.AutoFuture, len(cmds))

@@ -58,6 +58,7 @@ func (c *client) replicated(ctx context.Context, names []string, cmds []redis.Cm
 	}
 	for node, cmds := range byNode {
 		if err := c.waited(ctx, node, cmds...); err != nil {
+			c.unreached(ctx, err)
 			return err
 		}
 	}

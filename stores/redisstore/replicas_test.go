@@ -49,10 +49,12 @@ func (p *pair) inStep(t *testing.T) {
 func (p *pair) client(t *testing.T) *redis.Client {
 	return newClient(t, &redis.Options{
 		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, p.now.Load().Addr)
-		},
+		Dialer: p.dial,
 	})
+}
+
+func (p *pair) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, p.now.Load().Addr)
 }
 
 // failOver ends the primary, with all that is under way, and promotes the replica.
