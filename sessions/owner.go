@@ -12,8 +12,37 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
+// maxExternalSize bounds an issuer, and an ID of its own: a session's record has them.
+const maxExternalSize = 255
+
 // maxLabelSize bounds what a list of sessions must read.
 const maxLabelSize = 255
+
+// OwnerOption says more of a login; see [Session.SetOwner].
+type OwnerOption func(*ownerOptions) error
+
+type ownerOptions struct{ external owners.External }
+
+// WithExternal notes what another system calls the login, so that it can end the session
+// ([Manager.RevokeExternal]): of an OpenID Connect provider the issuer and the ID token's
+// sid, 255 bytes each at most. Several sessions may have one. A session keeps it through
+// new IDs, and until another user, or the same one with another external ID, logs in.
+//
+// An external ID that was ended stays so: where the provider's logout came before the
+// login was finished, SetOwner or the commit is [ErrRevoked].
+func WithExternal(issuer, id string) OwnerOption {
+	return func(o *ownerOptions) error {
+		o.external = owners.External{Issuer: issuer, ID: id}
+		return checkExternal(issuer, id)
+	}
+}
+
+func checkExternal(issuer, id string) error {
+	if issuer == "" || id == "" || len(issuer) > maxExternalSize || len(id) > maxExternalSize {
+		return fmt.Errorf("%w: an external ID is an issuer and an ID of 1 to %d bytes each", ErrInvalid, maxExternalSize)
+	}
+	return nil
+}
 
 // SetOwner makes the session userID's, so that it is listed by
 // [Manager.Sessions] and ended by [Manager.RevokeAll], and gives it a new ID, as
@@ -24,7 +53,7 @@ const maxLabelSize = 255
 // none where it fails: what the session holds when the response begins is committed.
 //
 // The userID is sealed into the record; the index knows only a keyed hash of it.
-func (s *Session) SetOwner(ctx context.Context, userID string) error {
+func (s *Session) SetOwner(ctx context.Context, userID string, options ...OwnerOption) error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
@@ -34,7 +63,17 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 	if userID == "" {
 		return fmt.Errorf("%w: SetOwner needs a user's ID; use Destroy for a logout", ErrInvalid)
 	}
-	w, epochs, err := s.m.beginOwned(ctx, s, userID)
+	var o ownerOptions
+	for _, option := range options {
+		if err := option(&o); err != nil {
+			return err
+		}
+	}
+	old, ok := owners.ParseOwnership(s.metadata().Owner)
+	if ok && old.User == userID && o.external.IsZero() { // as for a second proof within one login
+		o.external = old.External()
+	}
+	w, epochs, err := s.m.beginOwned(ctx, s, userID, o.external)
 	if err != nil {
 		return err
 	}
@@ -56,7 +95,7 @@ func (s *Session) SetOwner(ctx context.Context, userID string) error {
 }
 
 // beginOwned returns what the record of a session says that becomes userID's.
-func (m *Manager) beginOwned(ctx context.Context, s *Session, userID string) (w owners.Ownership, epochs []byte, err error) {
+func (m *Manager) beginOwned(ctx context.Context, s *Session, userID string, x owners.External) (w owners.Ownership, epochs []byte, err error) {
 	if m.revocation != nil {
 		s.mu.Lock()
 		held := s.held
@@ -65,14 +104,14 @@ func (m *Manager) beginOwned(ctx context.Context, s *Session, userID string) (w 
 		if !m.revocation.listsOwners() {
 			user = "" // the store's index has them
 		}
-		if epochs, err = m.beginListed(ctx, held, user); err != nil {
+		if epochs, err = m.beginListed(ctx, held, user, x); err != nil {
 			return w, nil, err
 		}
 	}
 	if m.owners == nil {
-		return owners.Unlisted(userID, m.revocation.filed), epochs, nil
+		return owners.Unlisted(userID, m.revocation.filed, x), epochs, nil
 	}
-	w, err = m.owners.Begin(ctx, userID)
+	w, err = m.owners.Begin(ctx, userID, x)
 	return w, epochs, err
 }
 
@@ -171,7 +210,7 @@ func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) erro
 // is [stores.ErrFull].
 func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 	if m.revocation.listsOwners() {
-		return 0, m.revokeListed(ctx, userID)
+		return 0, m.raise(ctx, m.revocation.groups(userID))
 	}
 	if err := m.owned("RevokeAll"); err != nil {
 		return 0, err
@@ -217,9 +256,37 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	return n, cmp.Or(err, full)
 }
 
+// RevokeExternal ends all sessions that have an external ID ([WithExternal]), logins that
+// are under way among them, and returns how many it found: for a provider's back-channel
+// logout. That there is none is no error. See [Manager.RevokeAll], which is for a logout
+// that names a user and no login.
+func (m *Manager) RevokeExternal(ctx context.Context, issuer, id string) (int, error) {
+	if err := checkExternal(issuer, id); err != nil {
+		return 0, err
+	}
+	x := owners.External{Issuer: issuer, ID: id}
+	if m.revocation.listsOwners() {
+		return 0, m.raise(ctx, m.revocation.externals(x))
+	}
+	if err := m.owned("RevokeExternal"); err != nil {
+		return 0, err
+	}
+	full := m.owners.RaiseExternal(ctx, x)
+	if full != nil && !errors.Is(full, stores.ErrFull) {
+		return 0, full
+	}
+	n, err := m.tell(ctx, func() ([]stores.Key, error) { return m.owners.EndExternal(ctx, x) })
+	return n, cmp.Or(err, full)
+}
+
 func (m *Manager) endAll(ctx context.Context, user string, spared uint64) (int, error) {
+	return m.tell(ctx, func() ([]stores.Key, error) { return m.owners.EndAll(ctx, user, spared) })
+}
+
+// tell tells hooks and log of the sessions that end has ended.
+func (m *Manager) tell(ctx context.Context, end func() ([]stores.Key, error)) (int, error) {
 	started := m.clock()
-	ended, err := m.owners.EndAll(ctx, user, spared)
+	ended, err := end()
 	for _, key := range ended {
 		m.emit(ctx, evRevoked, key, started, Event{})
 	}

@@ -44,6 +44,7 @@ type revocation struct {
 	*revoked.List
 	sessions bool // the client holds records, so each end is listed
 	owners   *mac.Ring
+	ext      *mac.Ring // of external IDs
 	filed    string
 	scope    []byte
 }
@@ -87,6 +88,9 @@ func (m *Manager) setRevocation(c Config) error {
 		if v.owners, err = mac.New("bulla owner", c.Owners...); err != nil {
 			return fmt.Errorf("%w: WithOwners: %w", ErrConfig, err)
 		}
+		if v.ext, err = mac.New("bulla external", c.Owners...); err != nil {
+			return fmt.Errorf("%w: WithOwners: %w", ErrConfig, err)
+		}
 		v.filed = c.Owners[0].ID()
 	}
 	everybody := sha256.Sum256(scope("bulla everybody 1\x00"))
@@ -103,9 +107,16 @@ func (m *Manager) setRevocation(c Config) error {
 
 // groups returns the keys under which a user's number may be in the list; the first is
 // the one that is sealed.
-func (v *revocation) groups(user string) []stores.Key {
+func (v *revocation) groups(user string) []stores.Key { return v.under(v.owners, user) }
+
+// externals is groups for an external ID.
+func (v *revocation) externals(x owners.External) []stores.Key {
+	return v.under(v.ext, string(x.Text()))
+}
+
+func (v *revocation) under(ring *mac.Ring, text string) []stores.Key {
 	var all []stores.Key
-	for _, tag := range v.owners.All(append(slices.Clone(v.scope), user...), 24) {
+	for _, tag := range ring.All(append(slices.Clone(v.scope), text...), 24) {
 		all = append(all, stores.NewKey([24]byte(tag)))
 	}
 	return all
@@ -196,12 +207,15 @@ func (m *Manager) noRoom(ctx context.Context, key stores.Key, err error) error {
 	return err
 }
 
-// beginListed reads what a session that becomes user's has sealed: from the list itself,
-// which must know nothing against the session as it is.
-func (m *Manager) beginListed(ctx context.Context, held *record.State, user string) ([]byte, error) {
+// beginListed reads what a session that becomes user's, and has an external ID or none,
+// has sealed: from the list itself, which must know nothing against the session as it is,
+// nor against the external ID under any key.
+func (m *Manager) beginListed(ctx context.Context, held *record.State, user string, x owners.External) ([]byte, error) {
 	var groups []stores.Key
 	if user != "" {
-		groups = m.revocation.groups(user)[:1]
+		if groups = m.revocation.groups(user)[:1]; !x.IsZero() {
+			groups = append(groups, m.revocation.externals(x)...)
+		}
 	}
 	if err := m.revocation.Usable(ctx); err != nil {
 		return nil, err
@@ -211,12 +225,20 @@ func (m *Manager) beginListed(ctx context.Context, held *record.State, user stri
 		key = held.ID.Key()
 	}
 	now, err := m.revocation.Confirm(ctx, key, held.Metadata().Epochs, groups...)
+	if len(now.Groups) > 1 {
+		for _, g := range now.Groups[1:] {
+			if g.Number > 0 {
+				return nil, owners.ErrExternal
+			}
+		}
+		now.Groups = now.Groups[:2]
+	}
 	return now.Bytes(), err
 }
 
-// revokeListed ends all of a user's sessions.
-func (m *Manager) revokeListed(ctx context.Context, user string) error {
-	for _, key := range m.revocation.groups(user) {
+// raise ends all sessions of a group, whose keys these are.
+func (m *Manager) raise(ctx context.Context, groups []stores.Key) error {
+	for _, key := range groups {
 		if err := m.revocation.Raise(ctx, key); err != nil {
 			return err
 		}

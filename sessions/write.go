@@ -230,8 +230,8 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 	}
 	md := j.log.Metadata(old.Meta)
 	m.abandon(ctx, st, &md, err)
-	if errors.Is(err, owners.ErrRevoked) && owners.Same(&old.Meta, &md) {
-		// All of the owner's sessions were to be ended. Where that broke off,
+	if owners.Over(err, &old.Meta, &md) {
+		// All sessions of that kind were to be ended. Where that broke off,
 		// this one is still there.
 		if err := m.engine.EndInTurn(ctx, old.ID.Key(), swap.Known{Revision: old.Revision, Deadline: old.Meta.Deadline, Revoked: true}); err != nil {
 			m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})

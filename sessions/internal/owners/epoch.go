@@ -14,6 +14,11 @@ import (
 // before it.
 const epochLife = expiry.MaxLifetime + 24*time.Hour
 
+// externalLife is how long it is kept that an external ID has ended: longer than what a
+// provider has issued before, and a login may still come with, is good for. There may be
+// one for each login of each user.
+const externalLife = 24 * time.Hour
+
 // epoch is how often all of an owner's sessions were ended. It is kept as an
 // ordinary record under the owner's key, as the text "number kept since".
 type epoch struct {
@@ -29,11 +34,11 @@ func (e epoch) spares(w Ownership) bool {
 	return e.kept == w.number && e.since <= w.epoch+1 && w.epoch < e.number
 }
 
-// epoch reads user's epoch from the server. An owner that is filed under several
-// keys has the highest.
-func (o *Owners) epoch(ctx context.Context, user string) (epoch, error) {
+// epoch reads the epoch of an owner, or of an external ID, from the server. Who is filed
+// under several keys has the highest.
+func (o *Owners) epoch(ctx context.Context, hashes []stores.Key) (epoch, error) {
 	var highest epoch
-	for _, h := range o.hashes(user) {
+	for _, h := range hashes {
 		e, _, err := o.readEpoch(ctx, h)
 		if err != nil {
 			return highest, err
@@ -63,7 +68,17 @@ func (o *Owners) readEpoch(ctx context.Context, owner stores.Key) (e epoch, rev 
 // before but, where w has a number, that of w. It returns the new epoch's number: greater
 // than the one that w knows, which may be of a key that is not in the ring any more.
 func (o *Owners) Raise(ctx context.Context, w Ownership) (uint64, error) {
-	now, err := o.epoch(ctx, w.User)
+	return o.raiseAll(ctx, o.hashes(w.User), w, epochLife)
+}
+
+// RaiseExternal ends an external ID for good: no login that comes with it counts.
+func (o *Owners) RaiseExternal(ctx context.Context, x External) error {
+	_, err := o.raiseAll(ctx, o.externals(x), Ownership{}, externalLife)
+	return err
+}
+
+func (o *Owners) raiseAll(ctx context.Context, hashes []stores.Key, w Ownership, life time.Duration) (uint64, error) {
+	now, err := o.epoch(ctx, hashes)
 	if err != nil {
 		return 0, err
 	}
@@ -71,18 +86,18 @@ func (o *Owners) Raise(ctx context.Context, w Ownership) (uint64, error) {
 	if next.since = next.number; now.kept == w.number && now.number >= w.epoch {
 		next.since = now.since
 	}
-	for _, h := range o.hashes(w.User) {
-		if next, err = o.raise(ctx, h, next); err != nil {
+	for _, h := range hashes {
+		if next, err = o.raise(ctx, h, next, life); err != nil {
 			return 0, err
 		}
 	}
 	return next.number, nil
 }
 
-// raise writes e, or a higher number, as the epoch of one key of an owner, and
-// returns what it has written. Another's that is as high is as good if it spares
+// raise writes e, or a higher number, as the epoch under one key, and returns what it
+// has written. Another's that is as high is as good if it spares
 // the same session, or likewise none.
-func (o *Owners) raise(ctx context.Context, owner stores.Key, e epoch) (epoch, error) {
+func (o *Owners) raise(ctx context.Context, owner stores.Key, e epoch, life time.Duration) (epoch, error) {
 	for failures := 0; ; {
 		there, rev, err := o.readEpoch(ctx, owner)
 		if err != nil {
@@ -96,7 +111,7 @@ func (o *Owners) raise(ctx context.Context, owner stores.Key, e epoch) (epoch, e
 			e.since = e.number
 		}
 		_, err = o.Engine.Server.Save(ctx, owner, stores.Record{
-			Data: fmt.Appendf(nil, "%d %d %d", e.number, e.kept, e.since), Expires: time.Now().Add(epochLife), Revision: rev, Continues: true,
+			Data: fmt.Appendf(nil, "%d %d %d", e.number, e.kept, e.since), Expires: time.Now().Add(life), Revision: rev, Continues: true,
 		})
 		if err == nil {
 			return e, nil

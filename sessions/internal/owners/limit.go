@@ -18,7 +18,7 @@ import (
 // it is the later one that loses, and never an acknowledged one. A login that died
 // holds its place for as long as a stub lives.
 func (o *Owners) limit(ctx context.Context, key stores.Key, w Ownership) error {
-	all, err := o.list(ctx, w.User)
+	all, err := o.list(ctx, o.hashes(w.User))
 	if err != nil {
 		return err
 	}

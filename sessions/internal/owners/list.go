@@ -62,9 +62,10 @@ func (o *Owners) entries(ctx context.Context, hashes []stores.Key) ([]One, error
 	return all, nil
 }
 
-// list reads user's list, by Number. Entries whose sessions have ended leave it.
-func (o *Owners) list(ctx context.Context, user string) ([]One, error) {
-	all, err := o.entries(ctx, o.hashes(user))
+// list reads the list of an owner, or of an external ID, by Number. Entries whose sessions
+// have ended leave it.
+func (o *Owners) list(ctx context.Context, hashes []stores.Key) ([]One, error) {
+	all, err := o.entries(ctx, hashes)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (o *Owners) list(ctx context.Context, user string) ([]One, error) {
 
 // List returns user's live sessions, the latest login last.
 func (o *Owners) List(ctx context.Context, user string) ([]One, error) {
-	all, err := o.list(ctx, user)
+	all, err := o.list(ctx, o.hashes(user))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func (o *Owners) List(ctx context.Context, user string) ([]One, error) {
 // EndOne ends user's session that has or had key. It is [stores.ErrNotFound] where
 // there is none: nobody can end another's session.
 func (o *Owners) EndOne(ctx context.Context, user string, key stores.Key) error {
-	all, err := o.list(ctx, user)
+	all, err := o.list(ctx, o.hashes(user))
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,17 @@ func (o *Owners) EndOne(ctx context.Context, user string, key stores.Key) error 
 // EndAll ends user's sessions but that of number spared, and returns their keys.
 // Raise comes before.
 func (o *Owners) EndAll(ctx context.Context, user string, spared uint64) ([]stores.Key, error) {
-	all, err := o.list(ctx, user)
+	return o.endAll(ctx, o.hashes(user), spared)
+}
+
+// EndExternal ends the sessions of an external ID, and returns their keys. RaiseExternal
+// comes before.
+func (o *Owners) EndExternal(ctx context.Context, x External) ([]stores.Key, error) {
+	return o.endAll(ctx, o.externals(x), 0)
+}
+
+func (o *Owners) endAll(ctx context.Context, hashes []stores.Key, spared uint64) ([]stores.Key, error) {
+	all, err := o.list(ctx, hashes)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@
 //     login seals the epoch in which it began. When it has written entry and record
 //     it asks again: if the epoch was raised, it removes what it wrote. If not, its
 //     record was there before the list was read.
+//   - An external ID, by which another system ends a session, is one more owner of it: it
+//     has a list and an epoch of its own, of which any but 0 is the end for good.
 //   - A regeneration's entry keeps the number of the one before, so that both are
 //     one session. A limit counts numbers, after the record is written.
 package owners
@@ -36,6 +38,9 @@ var ErrTooMany = errors.New("sessions: the owner has too many sessions")
 // ErrRevoked: all of the owner's sessions were ended, or are just being, since this
 // one's login.
 var ErrRevoked = fmt.Errorf("%w, as all sessions of its owner were", swap.ErrRevoked)
+
+// ErrExternal: the session's external ID was ended by whoever gave it.
+var ErrExternal = fmt.Errorf("%w where its user logged in with it", swap.ErrRevoked)
 
 // labelDomain is the binding's domain of what a list of sessions shows. It is
 // bound to the owner, not to a session's ID, which the list can't know; so,
@@ -69,9 +74,10 @@ type Config struct {
 type Owners struct {
 	Config
 	mac   *mac.Ring
-	filed string // says under which key entries are filed
-	label []byte // binding prefix
-	scope []byte // of the hash: the application
+	ext   *mac.Ring // of external IDs: whatever a user is called, it is none of them
+	filed string    // says under which key entries are filed
+	label []byte    // binding prefix
+	scope []byte    // of the hash: the application
 }
 
 // New returns the owners of a configuration.
@@ -80,8 +86,12 @@ func New(c Config) (*Owners, error) {
 	if err != nil {
 		return nil, err
 	}
+	ext, err := mac.New("bulla external", c.Keys...)
+	if err != nil {
+		return nil, err
+	}
 	return &Owners{
-		Config: c, mac: ring,
+		Config: c, mac: ring, ext: ext,
 		filed: c.Keys[0].ID(),
 		label: record.BindingPrefix(labelDomain, c.Audience, c.Name),
 		scope: append(binary.AppendUvarint(nil, uint64(len(c.Audience))), c.Audience...),
@@ -90,19 +100,52 @@ func New(c Config) (*Owners, error) {
 
 // hashes returns the keys under which user may be filed; the first is where new
 // sessions are.
-func (o *Owners) hashes(user string) []stores.Key {
+func (o *Owners) hashes(user string) []stores.Key { return o.under(o.mac, user) }
+
+// externals is hashes for an external ID.
+func (o *Owners) externals(x External) []stores.Key { return o.under(o.ext, string(x.Text())) }
+
+func (o *Owners) under(ring *mac.Ring, text string) []stores.Key {
 	var all []stores.Key
-	for _, tag := range o.mac.All(append(slices.Clone(o.scope), user...), 24) {
+	for _, tag := range ring.All(append(slices.Clone(o.scope), text...), 24) {
 		all = append(all, stores.NewKey([24]byte(tag)))
 	}
 	return all
 }
 
+// everywhere returns the keys under which w's session is, or was, filed.
+func (o *Owners) everywhere(w Ownership) []stores.Key {
+	all := o.hashes(w.User)
+	if !w.external.IsZero() {
+		all = append(all, o.externals(w.external)...)
+	}
+	return all
+}
+
 // Begin returns what the record of a session says that becomes user's now. It reads
-// the owner's epoch.
-func (o *Owners) Begin(ctx context.Context, user string) (Ownership, error) {
-	now, err := o.epoch(ctx, user)
-	return Ownership{User: user, filed: o.filed, epoch: now.number}, err
+// the owner's epoch, and that of the external ID, if there is one: it is [swap.ErrRevoked]
+// where that has ended.
+func (o *Owners) Begin(ctx context.Context, user string, x External) (Ownership, error) {
+	now, err := o.epoch(ctx, o.hashes(user))
+	if err != nil {
+		return Ownership{}, err
+	}
+	if err := o.lives(ctx, x); err != nil {
+		return Ownership{}, err
+	}
+	return Ownership{User: user, filed: o.filed, epoch: now.number, external: x}, nil
+}
+
+// lives tells whether an external ID has not ended.
+func (o *Owners) lives(ctx context.Context, x External) error {
+	if x.IsZero() {
+		return nil
+	}
+	now, err := o.epoch(ctx, o.externals(x))
+	if err == nil && now.number > 0 {
+		err = ErrExternal
+	}
+	return err
 }
 
 // File writes the entry of a session that is about to be written under key, and
@@ -133,7 +176,14 @@ func (o *Owners) Refile(ctx context.Context, base *record.State, md *envelope.Me
 	if err := o.file(ctx, base.ID.Key(), md, w, md.Created); err != nil || !moved {
 		return err
 	}
-	for _, h := range o.hashes(w.User)[1:] {
+	first := []stores.Key{o.hashes(w.User)[0]}
+	if !w.external.IsZero() {
+		first = append(first, o.externals(w.external)[0])
+	}
+	for _, h := range o.everywhere(w) {
+		if slices.Contains(first, h) {
+			continue
+		}
 		if err := o.remove(ctx, h, base.ID.Key()); err != nil {
 			return err
 		}
@@ -148,25 +198,40 @@ func (o *Owners) Misfiled(md *envelope.Metadata) bool {
 }
 
 func (o *Owners) file(ctx context.Context, key stores.Key, md *envelope.Metadata, w Ownership, login time.Time) error {
-	hashes := o.hashes(w.User)
-	data, err := o.sealEntry(hashes[0], content{
+	c := content{
 		Label: md.Label, Created: md.Created, Deadline: md.Deadline, Idle: o.Engine.Policy.IdleOf(md), LoggedIn: login, replaced: w.replaced,
-	})
-	if err != nil {
+	}
+	var err error
+	if w.number, err = o.enter(ctx, o.hashes(w.User), key, w.number, c); err != nil {
 		return err
 	}
-	e := stores.Entry{Key: key, Number: w.number, Data: data, Expires: md.Deadline}
-	if err := o.add(ctx, hashes[0], &e); err != nil {
-		return err
-	}
-	if w.number == 0 && len(hashes) > 1 {
-		if err := o.renumber(ctx, hashes, &e); err != nil {
+	if !w.external.IsZero() {
+		if _, err = o.enter(ctx, o.externals(w.external), key, 0, c); err != nil {
 			return err
 		}
 	}
-	w.number, w.filed = e.Number, o.filed
+	w.filed = o.filed
 	md.Owner = w.String()
 	return nil
+}
+
+// enter writes the entry of a session into one list, and returns its number there. A
+// number of 0 asks for one.
+func (o *Owners) enter(ctx context.Context, hashes []stores.Key, key stores.Key, number uint64, c content) (uint64, error) {
+	data, err := o.sealEntry(hashes[0], c)
+	if err != nil {
+		return 0, err
+	}
+	e := stores.Entry{Key: key, Number: number, Data: data, Expires: c.Deadline}
+	if err := o.add(ctx, hashes[0], &e); err != nil {
+		return 0, err
+	}
+	if number == 0 && len(hashes) > 1 {
+		if err := o.renumber(ctx, hashes, &e); err != nil {
+			return 0, err
+		}
+	}
+	return e.Number, nil
 }
 
 // add writes an entry, and sets its number.
@@ -211,8 +276,8 @@ func (o *Owners) renumber(ctx context.Context, hashes []stores.Key, e *stores.En
 }
 
 // Confirm tells, when entry and record are written, whether the session may live.
-// It is [ErrRevoked] where all of the owner's sessions were ended since its login
-// began, [swap.ErrEnded] where it is beyond the limit itself, and [ErrTooMany] where the limit
+// It is [swap.ErrRevoked] where all of the owner's sessions were ended since its login
+// began, or all of its external ID, [swap.ErrEnded] where it is beyond the limit itself, and [ErrTooMany] where the limit
 // refuses. login tells that the session was not the owner's before. again tells that
 // md has changed, and the record must be written once more.
 func (o *Owners) Confirm(ctx context.Context, key stores.Key, md *envelope.Metadata, login bool) (again bool, err error) {
@@ -222,8 +287,10 @@ func (o *Owners) Confirm(ctx context.Context, key stores.Key, md *envelope.Metad
 	}
 	var now epoch
 	err = o.Engine.Again(ctx, func() (err error) {
-		now, err = o.epoch(ctx, w.User)
-		return err
+		if now, err = o.epoch(ctx, o.hashes(w.User)); err != nil {
+			return err
+		}
+		return o.lives(ctx, w.external)
 	})
 	if err != nil {
 		return false, err
@@ -249,7 +316,7 @@ func (o *Owners) Drop(ctx context.Context, key stores.Key, md *envelope.Metadata
 	if !ok {
 		return nil
 	}
-	for _, h := range o.hashes(w.User) {
+	for _, h := range o.everywhere(w) {
 		if err := o.remove(ctx, h, key); err != nil {
 			return err
 		}
@@ -267,6 +334,13 @@ func (o *Owners) of(md *envelope.Metadata) (Ownership, bool) {
 		return Ownership{}, false
 	}
 	return ParseOwnership(md.Owner)
+}
+
+// Over tells whether err, of a Confirm of now, is as true of the session under its old ID.
+func Over(err error, old, now *envelope.Metadata) bool {
+	v, _ := ParseOwnership(old.Owner)
+	w, _ := ParseOwnership(now.Owner)
+	return v.User == w.User && (errors.Is(err, ErrRevoked) || errors.Is(err, ErrExternal) && v.external == w.external)
 }
 
 // Same tells whether two states of a session have the same owner, who may be

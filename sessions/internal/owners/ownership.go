@@ -1,6 +1,8 @@
 package owners
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,12 +17,38 @@ type Ownership struct {
 	filed    string     // the ID of the key under whose hash it is filed
 	number   uint64     // of its entry
 	epoch    uint64     // in which its login began
+	external External   // by which somebody else may end it; zero: none
 	replaced []replaced // the keys that it had as this owner's, while their stubs live
 }
 
 type replaced struct {
 	key stores.Key
 	at  int64 // Unix seconds
+}
+
+// External is what another system calls a session, and ends it by: of an OpenID Connect
+// provider the issuer and its sid.
+type External struct{ Issuer, ID string }
+
+// IsZero tells whether there is none.
+func (x External) IsZero() bool { return x == External{} }
+
+// External returns what another system calls the session.
+func (w Ownership) External() External { return w.external }
+
+// Text is what is hashed, and what a record keeps: the issuer behind its
+// length, and the ID.
+func (x External) Text() []byte {
+	return append(append(binary.AppendUvarint(nil, uint64(len(x.Issuer))), x.Issuer...), x.ID...)
+}
+
+func parseExternal(text []byte) (x External, ok bool) {
+	size, n := binary.Uvarint(text)
+	if n <= 0 || size > uint64(len(text)-n) {
+		return External{}, false
+	}
+	text = text[n:]
+	return External{Issuer: string(text[:size]), ID: string(text[size:])}, true
 }
 
 // ParseOwnership reads what String wrote.
@@ -41,6 +69,16 @@ func ParseOwnership(text string) (w Ownership, ok bool) {
 		return Ownership{}, false
 	}
 	for _, f := range fields[3:] {
+		if text, ok := strings.CutPrefix(f, "+"); ok {
+			data, err := base64.RawURLEncoding.Strict().DecodeString(text)
+			if err != nil {
+				return Ownership{}, false
+			}
+			if w.external, ok = parseExternal(data); !ok {
+				return Ownership{}, false
+			}
+			continue
+		}
 		name, at, _ := strings.Cut(f, "@")
 		r := replaced{}
 		var err error
@@ -55,11 +93,14 @@ func ParseOwnership(text string) (w Ownership, ok bool) {
 	return w, true
 }
 
-// String returns the text that a record keeps: key, number, epoch and the replaced
-// keys, a zero byte, and the user's ID.
+// String returns the text that a record keeps: key, number, epoch, the external ID, the
+// replaced keys, a zero byte, and the user's ID.
 func (w Ownership) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %d %d", w.filed, w.number, w.epoch)
+	if x := w.external; !x.IsZero() {
+		b.WriteString(" +" + base64.RawURLEncoding.EncodeToString(x.Text()))
+	}
 	for _, r := range w.replaced {
 		fmt.Fprintf(&b, " %s@%d", r.key.Name(), r.at)
 	}
@@ -69,7 +110,9 @@ func (w Ownership) String() string {
 }
 
 // Unlisted is what a record says whose owner no index lists.
-func Unlisted(user, filed string) Ownership { return Ownership{User: user, filed: filed} }
+func Unlisted(user, filed string, x External) Ownership {
+	return Ownership{User: user, filed: filed, external: x}
+}
 
 // Number tells the session from all others of its owner, whatever its ID.
 func (w Ownership) Number() uint64 { return w.number }

@@ -25,6 +25,11 @@ func TestOwnershipText(t *testing.T) {
 			User: "ann", filed: "abcd", number: 1, epoch: 2,
 			replaced: []replaced{{testKey(1), 1772366400}, {testKey(2), 1772366401}},
 		},
+		// base64url of 05 "op.io" "s 1\x00"
+		"abcd 1 2 +BW9wLmlvcyAxAA " + testKey(1).Name() + "@1772366400\x00ann": {
+			User: "ann", filed: "abcd", number: 1, epoch: 2, external: External{"op.io", "s 1\x00"},
+			replaced: []replaced{{testKey(1), 1772366400}},
+		},
 	} {
 		got, ok := ParseOwnership(text)
 		require.True(t, ok, "%q", text)
@@ -36,6 +41,7 @@ func TestOwnershipText(t *testing.T) {
 		"", "ann", "\x00ann", "abcd\x00ann", "abcd 1\x00ann", "abcd 1 x\x00ann", "abcd x 1\x00ann", "abcd -1 1\x00ann",
 		"abcd 18446744073709551616 1\x00ann", "abcd 1 2 key\x00ann", "abcd 1 2 " + testKey(1).Name() + "\x00ann",
 		"abcd 1 2 " + testKey(1).Name() + "@\x00ann", "abcd 1 2 " + testKey(1).Name() + "@x\x00ann", "abcd 1 2 @1\x00ann",
+		"abcd 1 2 +\x00ann", "abcd 1 2 +BW9w\x00ann", "abcd 1 2 +BW9wLmlv=\x00ann", "abcd 1 2 +!\x00ann",
 	} {
 		w, ok := ParseOwnership(text)
 		require.False(t, ok, "%q", text)
