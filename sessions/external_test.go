@@ -387,3 +387,48 @@ func TestRevokeExternalSchedules(t *testing.T) {
 		})
 	}
 }
+
+// What docs/costs.md says.
+func TestExternalCosts(t *testing.T) {
+	st := newStore(t)
+	o := newOwnersOf(t, st, nil)
+	var calls map[string]int
+	st.before = func(_ context.Context, c call) error {
+		calls[c.op]++
+		return nil
+	}
+	count := func(f func()) map[string]int {
+		calls = make(map[string]int)
+		f()
+		return calls
+	}
+	var plain, with token.Token
+	for _, step := range []struct {
+		what        string
+		plain, with func()
+		more        map[string]int
+	}{
+		{
+			"login",
+			func() { plain = o.login("ada", "") },
+			func() { with = o.loginWith("ada", "s1") },
+			map[string]int{"load": 2, "add": 1},
+		}, {
+			"new ID",
+			func() { plain = o.change(plain, (*sessions.Session).Regenerate) },
+			func() { with = o.change(with, (*sessions.Session).Regenerate) },
+			map[string]int{"load": 1, "add": 1, "remove": 1},
+		}, {
+			"logout",
+			func() { o.change(plain, destroy) },
+			func() { o.change(with, destroy) },
+			map[string]int{"remove": 1},
+		},
+	} {
+		before, after := count(step.plain), count(step.with)
+		for op, n := range step.more {
+			before[op] += n
+		}
+		require.Equal(t, before, after, step.what)
+	}
+}
