@@ -258,7 +258,8 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 
 // RevokeExternal ends all sessions that have an external ID ([WithExternal]), logins that
 // are under way among them, and returns how many it found: for a provider's back-channel
-// logout. That there is none is no error. See [Manager.RevokeAll], which is for a logout
+// logout. That there is none is no error. Of sessions in cookies (WithRevocation) nobody
+// knows how many there are, and it returns 0. See [Manager.RevokeAll], which is for a logout
 // that names a user and no login.
 func (m *Manager) RevokeExternal(ctx context.Context, issuer, id string) (int, error) {
 	if err := checkExternal(issuer, id); err != nil {
