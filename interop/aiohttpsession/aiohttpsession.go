@@ -78,18 +78,27 @@ type Config struct {
 //
 // What can't be shared is an error that wraps [sessions.ErrConfig].
 func New(store *Store, c Config, opts ...middleware.Option) (*middleware.Middleware, error) {
-	p := aiohttp.Place{MaxAge: c.MaxAge}
-	switch {
-	case store == nil || *store == (Store{}):
-		return nil, fmt.Errorf("aiohttpsession: %w: the store is nil; use EncryptedCookie or Redis, and check the error", sessions.ErrConfig)
-	case store.tokens != nil:
-		p.Name, p.Tokens = "aiohttp-session cookie", store.tokens
-	default:
-		p.Name, p.Server = "aiohttp-session redis", store.server
+	p, err := newPlace(store, c)
+	if err != nil {
+		return nil, err
 	}
 	mw, err := p.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("aiohttpsession: %w", err)
 	}
 	return mw, nil
+}
+
+func newPlace(store *Store, c Config) (p aiohttp.Place, err error) {
+	switch p.MaxAge = c.MaxAge; {
+	case store == nil || *store == (Store{}):
+		return p, fmt.Errorf("aiohttpsession: %w: the store is nil; use EncryptedCookie or Redis, and check the error", sessions.ErrConfig)
+	case c.MaxAge < 0 || c.MaxAge%time.Second != 0:
+		return p, fmt.Errorf("aiohttpsession: %w: Config.MaxAge is not in whole seconds, as aiohttp-session has it", sessions.ErrConfig)
+	case store.tokens != nil:
+		p.Name, p.Tokens = "aiohttp-session cookie", store.tokens
+	default:
+		p.Name, p.Server = "aiohttp-session redis", store.server
+	}
+	return p, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/internal/redistest"
 	"github.com/bulla-go/bulla/interop/internal/interoptest"
+	"github.com/bulla-go/bulla/interop/migrate"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 )
@@ -230,4 +231,37 @@ func TestCase35Refusals(t *testing.T) {
 	}
 	_, err = Redis(nil)
 	require.Error(t, err)
+}
+
+// Read alone, for a move elsewhere.
+func TestReader(t *testing.T) {
+	server := redistest.Single(t)
+	client := server.Client()
+	cookies, err := EncryptedCookie(key)
+	require.NoError(t, err)
+	for name, store := range map[string]*Store{"cookie": cookies, "redis": newRedis(t, server.Addr)} {
+		b := browse(t)
+		b.Do(serve(t, store, time.Hour), "login=alice")
+		r, err := NewReader(store, Config{MaxAge: time.Hour}, time.Time{})
+		require.NoError(t, err)
+		got, err := r.Read(t.Context(), b.Cookie)
+		require.NoError(t, err)
+		require.Equal(t, `"alice"`, string(got.Values["user"]))
+		require.WithinDuration(t, time.Now(), got.Changed, 5*time.Second)
+		_, err = r.Read(t.Context(), "12f1834681ae40c6bbede30efc6cdbad")
+		require.ErrorIs(t, err, migrate.ErrNone)
+		require.NoError(t, r.Retire(t.Context(), b.Cookie))
+		if name == "redis" {
+			require.LessOrEqual(t, client.PTTL(t.Context(), Prefix+b.Cookie).Val(), migrate.Grace)
+			client.Set(t.Context(), Prefix+b.Cookie, "{}", 0)
+			_, err = r.Read(t.Context(), b.Cookie)
+			require.ErrorIs(t, err, migrate.ErrNone)
+		}
+		late, err := NewReader(store, Config{MaxAge: time.Hour}, time.Now().Add(-time.Hour))
+		require.NoError(t, err)
+		_, err = late.Read(t.Context(), b.Cookie)
+		require.ErrorIs(t, err, migrate.ErrNone)
+	}
+	_, err = NewReader(nil, Config{}, time.Time{})
+	require.ErrorIs(t, err, sessions.ErrConfig)
 }

@@ -1,6 +1,7 @@
 package starlette
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -46,26 +47,30 @@ type Config struct {
 //
 // What can't be shared is an error that wraps [sessions.ErrConfig].
 func New(c Config, opts ...middleware.Option) (*middleware.Middleware, error) {
-	if c.MaxAge < 0 || c.MaxAge%time.Second != 0 {
-		return nil, fmt.Errorf("starlette: %w: Config.MaxAge is not in whole seconds, as Starlette has it", sessions.ErrConfig)
-	}
-	signer, err := itsdangerous.NewTimestampSigner(c.Secrets...)
+	p, err := newPlace(c)
 	if err != nil {
-		return nil, fmt.Errorf("starlette: %w: Config.Secrets: %w", sessions.ErrConfig, err)
+		return nil, err
 	}
-	l := layout{serialize.JSON, c.MaxAge}
-	set := []middleware.Option{middleware.WithCookieName(CookieName), middleware.WithLifetime(maxLifetime)}
+	set := []middleware.Option{middleware.WithCookieName(CookieName), middleware.WithLifetime(maxLifetime), middleware.WithRolling(p.l.maxAge)}
 	if c.MaxAge > 0 {
 		set = append(set, middleware.WithPersistentCookie())
-	} else {
-		l.maxAge = maxLifetime
 	}
-	set = append(set, middleware.WithRolling(l.maxAge))
-	mw, err := middleware.New(place{signer, l}, append(set, opts...)...)
+	mw, err := middleware.New(p, append(set, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("starlette: %w", err)
 	}
 	return mw, nil
+}
+
+func newPlace(c Config) (place, error) {
+	if c.MaxAge < 0 || c.MaxAge%time.Second != 0 {
+		return place{}, fmt.Errorf("starlette: %w: Config.MaxAge is not in whole seconds, as Starlette has it", sessions.ErrConfig)
+	}
+	signer, err := itsdangerous.NewTimestampSigner(c.Secrets...)
+	if err != nil {
+		return place{}, fmt.Errorf("starlette: %w: Config.Secrets: %w", sessions.ErrConfig, err)
+	}
+	return place{signer, layout{serialize.JSON, cmp.Or(c.MaxAge, maxLifetime)}}, nil
 }
 
 type place struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/bulla-go/bulla/interop/internal/interoptest"
 	"github.com/bulla-go/bulla/interop/internal/signed"
 	"github.com/bulla-go/bulla/interop/itsdangerous"
+	"github.com/bulla-go/bulla/interop/migrate"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
@@ -224,4 +225,34 @@ func TestFuzzCorpus(t *testing.T) {
 	files, err := os.ReadDir("testdata/fuzz/FuzzSplit")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+}
+
+// Read alone, for a move elsewhere.
+func TestReader(t *testing.T) {
+	c := Config{Secrets: []string{"secret"}, MaxAge: time.Hour}
+	r, err := NewReader(c, time.Time{})
+	require.NoError(t, err)
+	signer, err := itsdangerous.NewTimestampSigner("secret")
+	require.NoError(t, err)
+	sign := func(text string, ago time.Duration) string {
+		return signer.SignAt(base64.StdEncoding.EncodeToString([]byte(text)), time.Now().Add(-ago))
+	}
+	got, err := r.Read(t.Context(), sign(`{"user": "alice", "x": NaN}`, time.Minute))
+	require.NoError(t, err)
+	require.Equal(t, `"alice"`, string(got.Values["user"]))
+	require.Equal(t, "NaN", string(got.Values["x"]))
+	require.WithinDuration(t, time.Now().Add(-time.Minute), got.Signed, 2*time.Second)
+	for _, value := range []string{"", "null", "x", sign("{}", 2*time.Hour), sign("{}", -time.Hour)} {
+		_, err = r.Read(t.Context(), value)
+		require.ErrorIs(t, err, migrate.ErrNone, value)
+	}
+	require.NoError(t, r.Retire(t.Context(), "x"))
+	late, err := NewReader(c, time.Now().Add(-2*time.Minute))
+	require.NoError(t, err)
+	_, err = late.Read(t.Context(), sign("{}", time.Minute))
+	require.ErrorIs(t, err, migrate.ErrNone)
+	_, err = late.Read(t.Context(), sign("{}", 3*time.Minute))
+	require.NoError(t, err)
+	_, err = NewReader(Config{}, time.Time{})
+	require.ErrorIs(t, err, sessions.ErrConfig)
 }

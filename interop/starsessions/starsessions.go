@@ -37,8 +37,21 @@ type Config struct {
 //
 // What can't be shared is an error that wraps [sessions.ErrConfig].
 func New(store *Store, c Config, opts ...middleware.Option) (*middleware.Middleware, error) {
-	fail := func(text string) (*middleware.Middleware, error) {
-		return nil, fmt.Errorf("starsessions: %w: %s", sessions.ErrConfig, text)
+	p, set, err := newPlace(store, c)
+	if err != nil {
+		return nil, err
+	}
+	mw, err := middleware.New(p, append(set, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("starsessions: %w", err)
+	}
+	return mw, nil
+}
+
+// newPlace checks c, and returns the options that it means.
+func newPlace(store *Store, c Config) (place, []middleware.Option, error) {
+	fail := func(text string) (place, []middleware.Option, error) {
+		return place{}, nil, fmt.Errorf("starsessions: %w: %s", sessions.ErrConfig, text)
 	}
 	switch {
 	case store == nil || *store == (Store{}):
@@ -66,11 +79,7 @@ func New(store *Store, c Config, opts ...middleware.Option) (*middleware.Middlew
 	if c.Lifetime > 0 {
 		set = append(set, middleware.WithPersistentCookie())
 	}
-	mw, err := middleware.New(place{store, l}, append(set, opts...)...)
-	if err != nil {
-		return nil, fmt.Errorf("starsessions: %w", err)
-	}
-	return mw, nil
+	return place{store, l}, set, nil
 }
 
 // place is the stores.Store that nobody else can have: with another layout or encryptor

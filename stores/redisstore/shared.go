@@ -65,6 +65,9 @@ func NewShared(client redis.UniversalClient, prefix string, forever time.Duratio
 // stubPrefix is how the manager's note of an end begins.
 const stubPrefix = "\x00bulla stub\x00"
 
+// IsEnd tells whether what a [Shared] has loaded is the note of an end, and no record.
+func IsEnd(data []byte) bool { return strings.HasPrefix(string(data), stubPrefix) }
+
 // sharedState begins the scripts: what there is, and its revision. KEYS[1] has the
 // record, KEYS[2] the note of its end.
 const sharedState = `
@@ -194,7 +197,7 @@ func (s *Shared) write(ctx context.Context, key stores.Key, rev string, rec stor
 		return "", err
 	}
 	ends := 0
-	if strings.HasPrefix(string(rec.Data), stubPrefix) {
+	if IsEnd(rec.Data) {
 		ends = 1
 	}
 	cmd, err := s.store.write(ctx, s.on(&sharedWriteScript, key, rev, rec.Data, life, ends))
@@ -221,4 +224,20 @@ func (s *Shared) Touch(ctx context.Context, key stores.Key, rev stores.Revision,
 		return "", err
 	}
 	return rev, nil
+}
+
+// sharedRetireScript takes a life.
+var sharedRetireScript = newScript(`
+local life = redis.call('PTTL', KEYS[1])
+if life == -1 or life > tonumber(ARGV[1]) then
+	redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+return 1
+`)
+
+// Retire lets a record live for d at most, from now: one that has moved elsewhere. It
+// never lengthens a life, and where there is no record it does nothing.
+func (s *Shared) Retire(ctx context.Context, key stores.Key, d time.Duration) error {
+	_, err := s.store.write(ctx, s.on(&sharedRetireScript, key, max(d.Milliseconds(), 1)))
+	return err
 }

@@ -185,3 +185,17 @@ func TestSharedRefuses(t *testing.T) {
 	_, err = redisstore.NewShared(nil, "x", time.Hour)
 	require.ErrorContains(t, err, "nil")
 }
+
+// A retired record lives no longer than it is told to, and no longer than it did.
+func TestSharedRetire(t *testing.T) {
+	ctx := t.Context()
+	client := redistest.Single(t).Client()
+	s := newShared(t, client)
+	for life, want := range map[time.Duration]time.Duration{0: time.Minute, time.Hour: time.Minute, 10 * time.Second: 10 * time.Second} {
+		client.Set(ctx, "starsessions.abc", `{"a": 1}`, life)
+		require.NoError(t, s.Retire(ctx, stores.ForeignKey("abc"), time.Minute))
+		require.InDelta(t, want, client.PTTL(ctx, "starsessions.abc").Val(), float64(time.Second))
+	}
+	require.NoError(t, s.Retire(ctx, stores.ForeignKey("nobody"), time.Minute))
+	require.Zero(t, client.Exists(ctx, "starsessions.nobody").Val())
+}

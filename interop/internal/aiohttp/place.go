@@ -11,7 +11,6 @@ import (
 	"github.com/bulla-go/bulla/encrypt/fernet"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/serialize"
-	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
 )
 
@@ -31,9 +30,6 @@ type Place struct {
 
 // New returns the middleware.
 func (p Place) New(opts []middleware.Option) (*middleware.Middleware, error) {
-	if p.MaxAge < 0 || p.MaxAge%time.Second != 0 {
-		return nil, fmt.Errorf("%w: Config.MaxAge is not in whole seconds, as aiohttp-session has it", sessions.ErrConfig)
-	}
 	idle := p.MaxAge
 	set := []middleware.Option{middleware.WithCookieName(CookieName), middleware.WithLifetime(maxLifetime)}
 	if idle > 0 {
