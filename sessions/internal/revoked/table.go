@@ -8,19 +8,18 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-// table is a list in memory. A million entries take about 50 MB, in which there is no
-// pointer for the garbage collector to follow. Looking something up takes one lock of
-// 64, for reading.
+// table is a list in memory. Looking something up takes one lock of 64, for reading.
 type table struct {
 	shards    [64]shard
-	anonymous atomic.Int64  // entries of sessions without an owner
+	anonymous atomic.Int64 // entries of sessions without an owner
+	groups    atomic.Int64
 	raised    atomic.Uint64 // everybody's number by RevokeEverything
 	number    atomic.Uint64 // everybody's number, also by the list's beginning
 }
 
 type shard struct {
 	mu      sync.RWMutex
-	marks   map[stores.Key]mark
+	marks   marks
 	numbers map[stores.Key]counted
 	_       [64]byte // no other shard's lock lies in the same cache line
 }
@@ -49,7 +48,6 @@ const (
 func newTable() *table {
 	t := new(table)
 	for i := range t.shards {
-		t.shards[i].marks = make(map[stores.Key]mark)
 		t.shards[i].numbers = make(map[stores.Key]counted)
 	}
 	return t
@@ -64,12 +62,15 @@ func (t *table) shard(k stores.Key) *shard {
 func (t *table) find(k stores.Key) state {
 	sh := t.shard(k)
 	sh.mu.RLock()
-	s := sh.marks[k].kind
+	m, _ := sh.marks.get(k)
 	sh.mu.RUnlock()
-	return s
+	return m.kind
 }
 
 func (t *table) group(k stores.Key) uint64 {
+	if t.groups.Load() == 0 { // as where nobody has ended all of a user's sessions of late
+		return 0
+	}
 	sh := t.shard(k)
 	sh.mu.RLock()
 	n := sh.numbers[k].n
@@ -84,7 +85,10 @@ func (t *table) add(e stores.Revocation, pass uint8) (news state) {
 	if n, _, ok := parseNumber(e.Value); ok {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		was := sh.numbers[e.Key]
+		was, there := sh.numbers[e.Key]
+		if !there {
+			t.groups.Add(1)
+		}
 		sh.numbers[e.Key] = counted{max(n, was.n), pass}
 		return live
 	}
@@ -94,13 +98,13 @@ func (t *table) add(e stores.Revocation, pass uint8) (news state) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	was, there := sh.marks[e.Key]
+	was, there := sh.marks.get(e.Key)
 	if there {
 		m.kind, m.until, m.anonymous = max(m.kind, was.kind), max(m.until, was.until), was.anonymous
 	} else if m.anonymous {
 		t.anonymous.Add(1)
 	}
-	sh.marks[e.Key] = m
+	sh.marks.set(e.Key, m)
 	if m.kind == was.kind {
 		return live
 	}
@@ -129,17 +133,15 @@ func (t *table) forget(pass uint8) {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
-		for k, m := range sh.marks {
-			if m.pass != pass && m.until < now {
-				delete(sh.marks, k)
-				if m.anonymous {
-					t.anonymous.Add(-1)
-				}
+		sh.marks.keep(func(m mark) bool { return m.pass == pass || m.until >= now }, func(m mark) {
+			if m.anonymous {
+				t.anonymous.Add(-1)
 			}
-		}
+		})
 		for k, c := range sh.numbers {
 			if c.pass != pass {
 				delete(sh.numbers, k)
+				t.groups.Add(-1)
 			}
 		}
 		sh.mu.Unlock()
