@@ -49,11 +49,12 @@ func (m *Middleware) RequireFresh(within time.Duration, next http.Handler) http.
 	return m.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 		var err error
 		if s.AuthenticatedWithin(within) {
-			if err = sessions.Commit(r.Context()); err == nil {
+			err = sessions.Commit(r.Context())
+			switch {
+			case err == nil && s.AuthenticatedWithin(within): // also as the store has it
 				next.ServeHTTP(w, r)
 				return nil
-			}
-			if !errors.Is(err, sessions.ErrEnded) {
+			case err != nil && !errors.Is(err, sessions.ErrEnded):
 				return err
 			}
 		}

@@ -167,6 +167,13 @@ func TestRequireFreshAsksTheServer(t *testing.T) {
 	require.Equal(t, "GET the account", ask(h, "/account/", cookie).body)
 	require.Equal(t, int64(1), store.loads.Load())
 
+	// A proof that was taken back, in another tab; and an end.
+	other := record(h, httptest.NewRequest("POST", "https://example.com/login", nil)).value(t)
+	ask(mw.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
+		return s.SetAuthenticated(time.Now().Add(-time.Hour))
+	}), "/", other)
+	require.Equal(t, http.StatusSeeOther, ask(h, "/account/", other).StatusCode)
+
 	ask(mw.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
 		s.Destroy()
 		return nil

@@ -21,6 +21,7 @@ import (
 var (
 	_ stores.Toucher    = (*memstore.Store)(nil)
 	_ stores.OwnerIndex = (*memstore.Store)(nil)
+	_ stores.Counter    = (*memstore.Store)(nil)
 )
 
 func TestStore(t *testing.T) {

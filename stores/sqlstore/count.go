@@ -1,6 +1,12 @@
 package sqlstore
 
-import "context"
+import (
+	"context"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+var _ stores.Counter = (*Store)(nil)
 
 // Count implements [stores.Counter]. It is one statement, which goes through the index of
 // the expiries: ask once a minute and not with every request.
