@@ -46,19 +46,10 @@ func (m *Manager) Resume(ctx context.Context, id ID, f func(context.Context, *Se
 	if _, err := j.Respond(); err != nil {
 		return err
 	}
-	returned := false
-	defer func() {
-		if !returned { // a panic or Goexit
-			s.Discard()
-			j.commit(ctx)
-		}
-	}()
-	err = f(ctx, s)
-	returned = true
-	if err != nil {
+	if err = f(ctx, s); err != nil {
 		s.Discard()
 	}
-	return errors.Join(err, j.commit(ctx))
+	return errors.Join(err, j.commit(ctx)) // not after a panic: what f did not finish is not committed
 }
 
 // resumed is the transport of a session without a client.
