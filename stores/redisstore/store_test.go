@@ -348,6 +348,21 @@ func TestClosedClient(t *testing.T) {
 	}
 }
 
+// Who wants the hooks of its client used sets ContextTimeoutEnabled: a copy has none.
+func TestHooks(t *testing.T) {
+	server := redistest.Single(t)
+	for contexts, want := range map[bool]int{true: 1, false: 0} {
+		client, seen := newClient(t, &redis.Options{Addr: server.Addr, ContextTimeoutEnabled: contexts}), 0
+		client.AddHook(hook{before: func(cmd redis.Cmder) {
+			if cmd.Name() == "set" { // connections begin with others
+				seen++
+			}
+		}})
+		save(t, newStore(t, client), newKey(), "data", "")
+		require.Equal(t, want, seen)
+	}
+}
+
 // A hook of the client that panics ends the request, not the process.
 func TestPanicReachesTheCaller(t *testing.T) {
 	client := newClient(t, &redis.Options{ContextTimeoutEnabled: true})

@@ -10,7 +10,8 @@ import (
 // arrive late, or that the client sends twice; stubs that expire; and some requests,
 // each of which changes, regenerates or ends the session. Every interleaving of their
 // steps is tried. What a request does is written down here once more, as short as can
-// be: TestSchedules in package sessions holds the code to the same promises.
+// be: TestSchedules in package sessions holds the code to the same promises. A change
+// here is what is written at once under one mark: one request's, or that of several.
 
 const maxRequests = 4
 
