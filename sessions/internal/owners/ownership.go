@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +66,10 @@ func ParseOwnership(text string) (w Ownership, ok bool) {
 		return Ownership{}, false
 	}
 	w = Ownership{User: user, filed: fields[0]}
-	if n, err := fmt.Sscan(fields[1]+" "+fields[2], &w.number, &w.epoch); n != 2 || err != nil {
+	// Not by fmt, for which w would be allocated, also where there is no owner.
+	var err, err2 error
+	w.number, err = strconv.ParseUint(fields[1], 10, 64)
+	if w.epoch, err2 = strconv.ParseUint(fields[2], 10, 64); err != nil || err2 != nil {
 		return Ownership{}, false
 	}
 	for _, f := range fields[3:] {
@@ -85,7 +89,7 @@ func ParseOwnership(text string) (w Ownership, ok bool) {
 		if r.key, err = stores.ParseKey(name); err != nil {
 			return Ownership{}, false
 		}
-		if _, err = fmt.Sscan(at, &r.at); err != nil {
+		if r.at, err = strconv.ParseInt(at, 10, 64); err != nil {
 			return Ownership{}, false
 		}
 		w.replaced = append(w.replaced, r)
