@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type target struct {
 
 // met compares as the figures are printed.
 func (t target) met(v float64) bool {
+	v = math.Round(v*100) / 100
 	if t.atLeast {
 		return v >= t.limit
 	}
