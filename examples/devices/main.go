@@ -1,11 +1,14 @@
 // Devices shows users where they are signed in, and lets them sign out there:
 //
-//	go run ./examples/devices
+//	cd examples/devices && go run .
 //
-// Sign in from two browsers with one name.
+// Sign in from two browsers with one name. Sessions are in a file of SQLite, so they are
+// there when the program starts again; -db postgres://... moves them. It is a module of
+// its own, since Bulla brings no drivers.
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"html/template"
@@ -19,7 +22,6 @@ import (
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
-	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 // most is how many sessions a user has; one more login ends the oldest.
@@ -43,15 +45,19 @@ type site struct{ manager *sessions.Manager }
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	db := flag.String("db", "devices.db", "a file of SQLite, or postgres://user@host/database")
+	keyFile := flag.String("keys", "devices.keys", "file with the keys; made at the first start")
 	flag.Parse()
 
-	store, err := memstore.New()
+	keys, err := readKeys(*keyFile, 2)
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The store's list of a user's sessions is filed under a hash with this
-	// key. Where the store outlives the process, so must the key.
-	handler, err := newHandler(store, encrypt.GenerateKey())
+	_, store, err := openStore(context.Background(), *db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := newHandler(store, keys[0], keys[1])
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -64,8 +70,15 @@ func main() {
 	log.Fatal(http.Serve(listener, handler))
 }
 
-func newHandler(store stores.Store, owners encrypt.Key) (http.Handler, error) {
+// newHandler takes the key that seals the sessions, and the one under whose hash the
+// list of a user's sessions is filed.
+func newHandler(store stores.Store, sealing, owners encrypt.Key) (http.Handler, error) {
+	enc, err := encrypt.NewAESGCM(sealing)
+	if err != nil {
+		return nil, err
+	}
 	mw, err := middleware.New(store,
+		middleware.WithEncryptor(enc),
 		middleware.WithRolling(24*time.Hour), // so that the list knows when each was last seen
 		middleware.WithOwners(owners),
 		middleware.WithMaxSessionsPerOwner(most, sessions.EndOldest),

@@ -37,7 +37,7 @@ type browser struct {
 func newProgram(t *testing.T) http.Handler {
 	store, err := memstore.New()
 	require.NoError(t, err)
-	handler, err := newHandler(store, encrypt.GenerateKey())
+	handler, err := newHandler(store, encrypt.GenerateKey(), encrypt.GenerateKey())
 	require.NoError(t, err)
 	return handler
 }

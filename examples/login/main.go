@@ -1,12 +1,15 @@
 // Login is a form login with what belongs to it: a new session ID, a logout, and
 // the password once more before a page that needs a fresh proof:
 //
-//	go run ./examples/login
+//	cd examples/login && go run .
 //
-// Sign in as alice with "correct horse battery staple".
+// Sign in as alice with "correct horse battery staple". Sessions are in a file of SQLite,
+// so they are there when the program starts again; -db postgres://... moves them. It is a
+// module of its own, since Bulla brings no drivers.
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -19,10 +22,10 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
-	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 // fresh is how long a password counts as a fresh proof.
@@ -69,13 +72,19 @@ type site struct {
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	db := flag.String("db", "login.db", "a file of SQLite, or postgres://user@host/database")
+	keyFile := flag.String("keys", "login.keys", "file with the key; made at the first start")
 	flag.Parse()
 
-	store, err := memstore.New()
+	keys, err := readKeys(*keyFile, 1)
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newHandler(store, map[string]account{"alice": newAccount("correct horse battery staple")})
+	_, store, err := openStore(context.Background(), *db)
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := newHandler(store, keys[0], map[string]account{"alice": newAccount("correct horse battery staple")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -88,8 +97,13 @@ func main() {
 	log.Fatal(http.Serve(listener, handler))
 }
 
-func newHandler(store stores.Store, accounts map[string]account) (http.Handler, error) {
+func newHandler(store stores.Store, sealing encrypt.Key, accounts map[string]account) (http.Handler, error) {
+	enc, err := encrypt.NewAESGCM(sealing)
+	if err != nil {
+		return nil, err
+	}
 	mw, err := middleware.New(store,
+		middleware.WithEncryptor(enc),
 		middleware.WithLifetime(12*time.Hour), // from the last proof
 		middleware.WithRolling(time.Hour),
 		middleware.WithProofPage("/confirm"),

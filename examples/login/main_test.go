@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
@@ -62,7 +63,7 @@ func (b browser) with(cookies ...*http.Cookie) browser {
 func newSite(t *testing.T) http.Handler {
 	store, err := memstore.New()
 	require.NoError(t, err)
-	handler, err := newHandler(store, map[string]account{
+	handler, err := newHandler(store, encrypt.GenerateKey(), map[string]account{
 		"alice": newAccount("correct horse"),
 		"bob":   newAccount("battery staple"),
 	})
