@@ -47,6 +47,9 @@ func table(fast bool, only string) error {
 	if err := redisTable(w, e, wanted, r); err != nil {
 		return err
 	}
+	if err := sqlTable(w, e, wanted, r, million); err != nil {
+		return err
+	}
 	if wanted.MatchString("cookie size") {
 		r.sizes = cookieSizes()
 		reportSizes(w, r.sizes)

@@ -168,6 +168,7 @@ func targets() []target {
 		{"garbage cookie, session in the cookie: of the best other", 0.80, atMost, bestOther("garbage cookie, session in the cookie", sealed)},
 	}
 	list = append(list, redisTargets()...)
+	list = append(list, sqlTargets()...)
 	return append(list,
 		target{"cookie of a session of 570 B, with its name: bytes", 880, atMost, sizeOf(sealed, func(s cookieSize) int { return s.pair })},
 		target{"the same with CBOR", 720, atMost, sizeOf(sealedCBOR, func(s cookieSize) int { return s.pair })},

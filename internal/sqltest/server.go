@@ -55,6 +55,18 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 	return start(t, mariadb, settings)
 }
 
+// Open starts a PostgreSQL server where there is no test. It is closed by the caller.
+func Open() (*Server, error) {
+	if LookPath(postgresql.program) == "" {
+		return nil, errors.New("sqltest: postgres is not installed")
+	}
+	s, err := newServer(postgresql, nil)
+	if err != nil && s != nil {
+		s.Close()
+	}
+	return s, err
+}
+
 // require ends the test where a server's program is not installed. Under
 // BULLA_REQUIRE=1, which make test sets, nothing is left out.
 func require(t testing.TB, k kind) {
