@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"syscall"
+	"testing"
 )
 
 var postgresql = kind{
@@ -30,4 +31,23 @@ func serve(s *Server, data string) []string {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	return []string{"-D", data, "-p", port, "-k", s.Dir,
 		"--listen_addresses=127.0.0.1", "--fsync=off", "--full_page_writes=off", "--max_connections=200"}
+}
+
+// Standby starts a replica of a PostgreSQL server, which follows it.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	follow := kind{
+		name: "PostgreSQL standby", debian: postgresql.debian, program: postgresql.program,
+		create: func(standby *Server) error {
+			data := filepath.Join(standby.Dir, "data")
+			host, port, _ := net.SplitHostPort(s.Addr)
+			if err := output(command(standby.Dir, "pg_basebackup", "-h", host, "-p", port, "-U", "bulla", "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync")); err != nil {
+				return err
+			}
+			standby.args = serve(standby, data)
+			return nil
+		},
+		ready: postgresql.ready, dsn: postgresql.dsn, stop: postgresql.stop,
+	}
+	return start(t, follow, nil)
 }

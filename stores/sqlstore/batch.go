@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"time"
 
@@ -39,7 +38,7 @@ func padded(keys []stores.Key) []string {
 func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Record, error) {
 	found := make(map[string]stores.Record, len(keys))
 	for batch := range slices.Chunk(keys, batchSize) {
-		if err := s.do(ctx, func(ctx context.Context) error { return s.loadBatch(ctx, batch, found) }); err != nil {
+		if err := s.read(ctx, func(ctx context.Context, by querier) error { return s.loadBatch(ctx, by, batch, found) }); err != nil {
 			return nil, err
 		}
 	}
@@ -56,21 +55,22 @@ func (s *Store) LoadMany(ctx context.Context, keys []stores.Key) ([]stores.Recor
 	return recs, nil
 }
 
-func (s *Store) loadBatch(ctx context.Context, keys []stores.Key, found map[string]stores.Record) error {
+func (s *Store) loadBatch(ctx context.Context, by querier, keys []stores.Key, found map[string]stores.Record) error {
 	var args []any
 	for _, name := range padded(keys) {
 		args = append(args, name)
 	}
 	text := s.q.read(s.q.sessions, "name, revision, expires, data", "name IN ("+repeat(len(args), "?", ", ")+") AND expires > {now}")
-	rows, err := s.db.QueryContext(ctx, text, args...)
+	rows, err := by.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	some := false
 	for rows.Next() {
 		var standby bool
-		var name sql.NullString
-		var expires sql.NullInt64
+		var name string
+		var expires int64
 		var revision, data []byte
 		if err := rows.Scan(&standby, &name, &revision, &expires, &data); err != nil {
 			return err
@@ -78,11 +78,14 @@ func (s *Store) loadBatch(ctx context.Context, keys []stores.Key, found map[stri
 		if standby {
 			return errStandby
 		}
-		if name.Valid {
-			found[name.String] = stores.Record{Data: data, Expires: time.UnixMilli(expires.Int64), Revision: stores.Revision(revision)}
-		}
+		some = true
+		found[name] = stores.Record{Data: data, Expires: time.UnixMilli(expires), Revision: stores.Revision(revision)}
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil || some {
+		return err
+	}
+	rows.Close() // the pool may have no other connection
+	return s.nothing(ctx, by)
 }
 
 // SaveMany implements [stores.Batcher]. Records of the same data and expiry replace
@@ -156,7 +159,7 @@ func (s *Store) replaceBatch(ctx context.Context, keys []stores.Key, recs []stor
 		return err
 	}
 	found := make(map[string]stores.Record, len(batch))
-	if err := s.do(ctx, func(ctx context.Context) error { return s.loadBatch(ctx, these, found) }); err != nil {
+	if err := s.read(ctx, func(ctx context.Context, by querier) error { return s.loadBatch(ctx, by, these, found) }); err != nil {
 		return err
 	}
 	for _, i := range batch {
@@ -167,8 +170,8 @@ func (s *Store) replaceBatch(ctx context.Context, keys []stores.Key, recs []stor
 
 // change runs a text that is not prepared and returns how many rows it changed.
 func (s *Store) change(ctx context.Context, text string, args []any) (n int64, err error) {
-	err = s.write(ctx, func(ctx context.Context) error {
-		res, err := s.db.ExecContext(ctx, text, args...)
+	err = s.write(ctx, func(ctx context.Context, by querier) error {
+		res, err := by.ExecContext(ctx, text, args...)
 		if err == nil {
 			n, err = res.RowsAffected()
 		}

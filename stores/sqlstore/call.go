@@ -12,13 +12,20 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-// do calls f within the store's time limit, and again where the database says that it
+// querier is what statements are sent by: the pool, or one of its connections.
+type querier interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
+}
+
+// read calls f within the store's time limit, and again where the database says that it
 // carried out nothing but would another time: it ends one of two statements that wait
 // for each other, or SQLite is busy.
 //
 // A caller that goes away does not break the connection off, which the driver would
 // have to close: only the time does.
-func (s *Store) do(caller context.Context, f func(context.Context) error) error {
+func (s *Store) read(caller context.Context, f func(context.Context, querier) error) error {
 	if err := caller.Err(); err != nil {
 		return callers(err)
 	}
@@ -29,7 +36,7 @@ func (s *Store) do(caller context.Context, f func(context.Context) error) error 
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(caller), until)
 	defer cancel()
 	for wait := time.Millisecond; ; wait = min(2*wait, 4*time.Millisecond) {
-		err := f(ctx)
+		err := s.once(ctx, f)
 		switch {
 		case err == nil, errors.Is(err, stores.ErrConflict), errors.Is(err, stores.ErrNotFound):
 			return err
@@ -39,22 +46,40 @@ func (s *Store) do(caller context.Context, f func(context.Context) error) error 
 	}
 }
 
-// write is do for what changes something. In SQLite one connection writes at a time,
+// once calls f with what it sends by.
+func (s *Store) once(ctx context.Context, f func(context.Context, querier) error) error {
+	if !s.q.dialect.local {
+		return f(ctx, s.db)
+	}
+	// Nothing here waits for a network, and who waits for a lock is not interrupted by
+	// a context. Heeding one would cost two goroutines for each statement, and that is
+	// more than the statement.
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return f(context.WithoutCancel(ctx), conn)
+}
+
+// write is read for what changes something. In SQLite one connection writes at a time,
 // and the others sleep and try again, for longer and longer: so here the store's own
 // writers stand in line, and only those of other processes meet that.
-func (s *Store) write(caller context.Context, f func(context.Context) error) error {
+func (s *Store) write(caller context.Context, f func(context.Context, querier) error) error {
 	if s.writing == nil {
-		return s.do(caller, f)
+		return s.read(caller, f)
 	}
-	return s.do(caller, func(ctx context.Context) error {
-		select {
-		case s.writing <- struct{}{}:
-			defer func() { <-s.writing }()
-			return f(ctx)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	timer := time.NewTimer(s.timeout)
+	defer timer.Stop()
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+		return s.read(caller, f)
+	case <-caller.Done():
+		return callers(caller.Err())
+	case <-timer.C:
+		return fmt.Errorf("%w: other writes took all of %v: %w", stores.ErrUnavailable, s.timeout, context.DeadlineExceeded)
+	}
 }
 
 // failed returns what a failure is to the caller: the error of the caller's context if
@@ -130,46 +155,47 @@ func (s *Store) stmt(ctx context.Context, st *statement) (*sql.Stmt, error) {
 	return st.prepared.Load(), nil
 }
 
-// exec runs a statement and returns how many rows it changed.
-func (s *Store) exec(ctx context.Context, st *statement, args ...any) (int64, error) {
-	res, err := s.result(ctx, st, args)
+// exec runs a statement.
+func (s *Store) exec(ctx context.Context, by querier, st *statement, args ...any) (sql.Result, error) {
+	p, err := s.stmt(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return by.ExecContext(ctx, st.text, args...)
+	}
+	return p.ExecContext(ctx, args...)
+}
+
+// changed is exec, and returns how many rows were changed.
+func (s *Store) changed(ctx context.Context, by querier, st *statement, args ...any) (int64, error) {
+	res, err := s.exec(ctx, by, st, args...)
 	if err != nil {
 		return 0, err
 	}
 	return res.RowsAffected()
 }
 
-func (s *Store) result(ctx context.Context, st *statement, args []any) (sql.Result, error) {
-	p, err := s.stmt(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	if p == nil {
-		return s.db.ExecContext(ctx, st.text, args...)
-	}
-	return p.ExecContext(ctx, args...)
-}
-
 // query runs a statement that returns rows.
-func (s *Store) query(ctx context.Context, st *statement, args ...any) (*sql.Rows, error) {
+func (s *Store) query(ctx context.Context, by querier, st *statement, args ...any) (*sql.Rows, error) {
 	p, err := s.stmt(ctx, st)
 	if err != nil {
 		return nil, err
 	}
 	if p == nil {
-		return s.db.QueryContext(ctx, st.text, args...)
+		return by.QueryContext(ctx, st.text, args...)
 	}
 	return p.QueryContext(ctx, args...)
 }
 
-// one is query for at most one row; where there is none it is [sql.ErrNoRows].
-func (s *Store) one(ctx context.Context, st *statement, args ...any) (*sql.Row, error) {
+// row runs a statement that returns at most one row.
+func (s *Store) row(ctx context.Context, by querier, st *statement, args ...any) (*sql.Row, error) {
 	p, err := s.stmt(ctx, st)
 	if err != nil {
 		return nil, err
 	}
 	if p == nil {
-		return s.db.QueryRowContext(ctx, st.text, args...), nil
+		return by.QueryRowContext(ctx, st.text, args...), nil
 	}
 	return p.QueryRowContext(ctx, args...), nil
 }

@@ -12,6 +12,6 @@ var _ stores.Counter = (*Store)(nil)
 // the expiries: ask once a minute and not with every request.
 func (s *Store) Count(ctx context.Context) (n int, err error) {
 	text := s.q.text("SELECT COUNT(*) FROM {sessions} WHERE expires > {now}")
-	err = s.do(ctx, func(ctx context.Context) error { return s.db.QueryRowContext(ctx, text).Scan(&n) })
+	err = s.read(ctx, func(ctx context.Context, by querier) error { return by.QueryRowContext(ctx, text).Scan(&n) })
 	return n, err
 }

@@ -47,10 +47,9 @@ type dialect struct {
 	// microseconds.
 	now, micros string
 
-	// standby is what a reading selects first, and from where it reads: whether
-	// the server that answers is a replica. Where a row of nothing but that comes
-	// back, there is no row.
-	standby, from string
+	// standby tells whether the server that answers is a replica; none where a
+	// server can't tell.
+	standby string
 
 	schema []string
 
@@ -68,6 +67,7 @@ type dialect struct {
 
 	lastInsertID bool // a number comes as the statement's last insert ID, not as a row
 	prepare      bool // statements are prepared by hand
+	local        bool // in this process, and not behind a network
 	oneWriter    bool // one connection writes at a time
 
 	again    func(error) bool // nothing was carried out, and it may be asked again

@@ -19,9 +19,9 @@
 //
 // # Costs
 //
-// Load, Save and Put are one statement each, on one row, by the primary key. A Touch
-// that moves nothing is two, and so is AddEntry, and in MySQL a Save that creates a
-// record where one has expired. LoadMany, SaveMany and RemoveEntries take one for every
+// Load, Save and Put are one statement each, on one row, by the primary key. AddEntry is
+// two, and so are a Touch that moves nothing, in PostgreSQL a Load that finds nothing, and
+// in MySQL a Save that creates a record where one has expired. LoadMany, SaveMany and RemoveEntries take one for every
 // 500 rows. There are no transactions, and nothing depends on the isolation level that
 // the database is set to; what it breaks off (a deadlock, a failure to serialize) is
 // sent again within the time limit.

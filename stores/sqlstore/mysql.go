@@ -16,9 +16,6 @@ var mysql = dialect{
 	now:    `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000`,
 	micros: `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`,
 
-	standby: `FALSE`,
-	from:    `{table} WHERE`,
-
 	// Text would be compared without regard to case.
 	schema: []string{`
 CREATE TABLE IF NOT EXISTS {sessions} (

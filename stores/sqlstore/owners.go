@@ -27,30 +27,30 @@ func (s *Store) AddEntry(ctx context.Context, owner stores.Key, e stores.Entry) 
 	}
 	asked := int64(e.Number)
 	var number int64
-	err = s.write(ctx, func(ctx context.Context) error {
-		last, err := s.number(ctx, &s.count, owner.Name(), asked, asked, v.expires, asked)
+	err = s.write(ctx, func(ctx context.Context, by querier) error {
+		last, err := s.number(ctx, by, &s.count, owner.Name(), asked, asked, v.expires, asked)
 		if err != nil {
 			return err
 		}
 		if asked != 0 {
 			last = asked
 		}
-		number, err = s.number(ctx, &s.add, owner.Name(), e.Key.Name(), last, v.expires, v.data, asked)
+		number, err = s.number(ctx, by, &s.add, owner.Name(), e.Key.Name(), last, v.expires, v.data, asked)
 		return err
 	})
 	return uint64(number), err
 }
 
 // number runs a statement that writes one row and answers its number.
-func (s *Store) number(ctx context.Context, st *statement, args ...any) (n int64, err error) {
+func (s *Store) number(ctx context.Context, by querier, st *statement, args ...any) (n int64, err error) {
 	if s.q.dialect.lastInsertID {
-		res, err := s.result(ctx, st, args)
+		res, err := s.exec(ctx, by, st, args...)
 		if err != nil {
 			return 0, err
 		}
 		return res.LastInsertId()
 	}
-	row, err := s.one(ctx, st, args...)
+	row, err := s.row(ctx, by, st, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -60,17 +60,17 @@ func (s *Store) number(ctx context.Context, st *statement, args ...any) (n int64
 
 // Entries implements [stores.OwnerIndex]. It is one statement.
 func (s *Store) Entries(ctx context.Context, owner stores.Key) (list []stores.Entry, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context, by querier) error {
 		list = nil
-		rows, err := s.query(ctx, &s.entries, owner.Name())
+		rows, err := s.query(ctx, by, &s.entries, owner.Name())
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var standby bool
-			var name *string
-			var number, expires, age *int64
+			var name string
+			var number, expires, age int64
 			var data []byte
 			if err := rows.Scan(&standby, &name, &number, &expires, &age, &data); err != nil {
 				return err
@@ -78,20 +78,21 @@ func (s *Store) Entries(ctx context.Context, owner stores.Key) (list []stores.En
 			if standby {
 				return errStandby
 			}
-			if name == nil {
-				continue
-			}
-			key, err := stores.ParseKey(*name)
-			if err != nil || *number <= 0 {
+			key, err := stores.ParseKey(name)
+			if err != nil || number <= 0 {
 				return errForeign("an entry")
 			}
 			list = append(list, stores.Entry{
-				Key: key, Number: uint64(*number), Data: data,
-				Expires: time.UnixMilli(*expires),
-				Age:     max(time.Duration(*age)*time.Millisecond, 0), // the clock may have gone back
+				Key: key, Number: uint64(number), Data: data,
+				Expires: time.UnixMilli(expires),
+				Age:     max(time.Duration(age)*time.Millisecond, 0), // the clock may have gone back
 			})
 		}
-		return rows.Err()
+		if err := rows.Err(); err != nil || list != nil {
+			return err
+		}
+		rows.Close() // the pool may have no other connection
+		return s.nothing(ctx, by)
 	})
 	if err != nil {
 		return nil, err

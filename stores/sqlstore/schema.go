@@ -24,8 +24,8 @@ func Schema(dialect Dialect, opts ...Option) (string, error) {
 // Each of its statements has the store's time limit.
 func (s *Store) Migrate(ctx context.Context) error {
 	for _, text := range s.q.schema {
-		make := func(ctx context.Context) error {
-			_, err := s.db.ExecContext(ctx, text)
+		make := func(ctx context.Context, by querier) error {
+			_, err := by.ExecContext(ctx, text)
 			return err
 		}
 		// Where two processes make one table at once, PostgreSQL refuses the later

@@ -2,8 +2,7 @@ package sqlstore
 
 import "strings"
 
-// SQLite reads a statement's text anew each time, so they are prepared. Its clock is
-// this machine's.
+// SQLite's clock is this machine's.
 var sqlite = dialect{
 	name:  "SQLite",
 	quote: `"`,
@@ -12,9 +11,6 @@ var sqlite = dialect{
 	// millisecond and rounded because a day's fraction can't be exact.
 	now:    `CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)`,
 	micros: `CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER) * 1000`,
-
-	standby: `FALSE`,
-	from:    `{table} WHERE`,
 
 	schema: []string{`
 CREATE TABLE IF NOT EXISTS {sessions} (
@@ -55,7 +51,7 @@ RETURNING number`,
 
 	remove: `DELETE FROM {table}`,
 
-	prepare:   true,
+	local:     true,
 	oneWriter: true,
 
 	// The drivers agree on nothing but SQLite's own words.

@@ -88,10 +88,13 @@ func (q *statements) text(text string) string {
 	return b.String()
 }
 
-// read returns the text of a reading that a replica must not answer unnoticed. Its
-// first column tells whether one did.
+// read returns the text of a reading. Its first column tells whether a replica answers.
 func (q *statements) read(table, columns, where string) string {
-	return q.text("SELECT " + q.dialect.standby + ", " + columns + " FROM " + strings.ReplaceAll(q.dialect.from, "{table}", table) + " " + where)
+	standby := "FALSE"
+	if q.dialect.standby != "" {
+		standby = q.dialect.standby
+	}
+	return q.text("SELECT " + standby + ", " + columns + " FROM " + table + " WHERE " + where)
 }
 
 // repeat returns n copies of text, joined.

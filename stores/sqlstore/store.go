@@ -64,26 +64,43 @@ func (s *Store) Place() stores.Place { return stores.Place{Name: "sql", Server: 
 // errStandby: rule 6 of [stores.Server].
 var errStandby = errors.New("a read-only replica answers, which may not know yet that a session has ended; connect to the primary (target_session_attrs=read-write)")
 
-// Load implements [stores.Server]. It is one statement.
+// nothing is called where a reading found nothing, and tells whether a replica did not.
+func (s *Store) nothing(ctx context.Context, by querier) error {
+	if s.q.dialect.standby == "" {
+		return nil
+	}
+	var standby bool
+	err := by.QueryRowContext(ctx, "SELECT "+s.q.dialect.standby).Scan(&standby)
+	if err == nil && standby {
+		err = errStandby
+	}
+	return err
+}
+
+// Load implements [stores.Server]. It is one statement; in PostgreSQL, where there is
+// nothing, two.
 func (s *Store) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (rec stores.Record, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
-		row, err := s.one(ctx, &s.load, key.Name())
+	err = s.read(ctx, func(ctx context.Context, by querier) error {
+		row, err := s.row(ctx, by, &s.load, key.Name())
 		if err != nil {
 			return err
 		}
 		var standby bool
 		var revision, data []byte
-		var expires sql.NullInt64
+		var expires int64
 		err = row.Scan(&standby, &revision, &expires, &data)
 		switch {
-		case err == nil && standby:
-			return errStandby
-		case errors.Is(err, sql.ErrNoRows), err == nil && revision == nil:
+		case errors.Is(err, sql.ErrNoRows):
+			if err := s.nothing(ctx, by); err != nil {
+				return err
+			}
 			return stores.ErrNotFound
 		case err != nil:
 			return err
+		case standby:
+			return errStandby
 		}
-		rec = stores.Record{Data: data, Expires: time.UnixMilli(expires.Int64), Revision: stores.Revision(revision)}
+		rec = stores.Record{Data: data, Expires: time.UnixMilli(expires), Revision: stores.Revision(revision)}
 		return nil
 	})
 	return rec, err
@@ -118,8 +135,8 @@ func (s *Store) Save(ctx context.Context, key stores.Key, rec stores.Record) (st
 	if err != nil {
 		return "", err
 	}
-	err = s.write(ctx, func(ctx context.Context) error {
-		n, err := s.save(ctx, key.Name(), rec.Revision, v)
+	err = s.write(ctx, func(ctx context.Context, by querier) error {
+		n, err := s.save(ctx, by, key.Name(), rec.Revision, v)
 		if err == nil && n == 0 {
 			return stores.ErrConflict
 		}
@@ -132,13 +149,13 @@ func (s *Store) Save(ctx context.Context, key stores.Key, rec stores.Record) (st
 }
 
 // save returns how many rows it wrote: one or none.
-func (s *Store) save(ctx context.Context, name string, at stores.Revision, v value) (int64, error) {
+func (s *Store) save(ctx context.Context, by querier, name string, at stores.Revision, v value) (int64, error) {
 	if at != "" {
-		return s.exec(ctx, &s.replace, v.revision, v.expires, v.data, name, []byte(at))
+		return s.changed(ctx, by, &s.replace, v.revision, v.expires, v.data, name, []byte(at))
 	}
-	n, err := s.exec(ctx, &s.create, name, v.revision, v.expires, v.data)
+	n, err := s.changed(ctx, by, &s.create, name, v.revision, v.expires, v.data)
 	if err == nil && n == 0 && s.over.text != "" {
-		return s.exec(ctx, &s.over, v.revision, v.expires, v.data, name)
+		return s.changed(ctx, by, &s.over, v.revision, v.expires, v.data, name)
 	}
 	return n, err
 }
@@ -149,8 +166,8 @@ func (s *Store) Put(ctx context.Context, key stores.Key, rec stores.Record) erro
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context) error {
-		_, err := s.exec(ctx, &s.put, key.Name(), v.revision, v.expires, v.data)
+	return s.write(ctx, func(ctx context.Context, by querier) error {
+		_, err := s.exec(ctx, by, &s.put, key.Name(), v.revision, v.expires, v.data)
 		return err
 	})
 }
@@ -163,8 +180,8 @@ func (s *Store) Touch(ctx context.Context, key stores.Key, rev stores.Revision, 
 	}
 	at := expires.UnixMilli()
 	var n int64
-	err := s.write(ctx, func(ctx context.Context) (err error) {
-		n, err = s.exec(ctx, &s.touch, at, key.Name(), []byte(rev), at)
+	err := s.write(ctx, func(ctx context.Context, by querier) (err error) {
+		n, err = s.changed(ctx, by, &s.touch, at, key.Name(), []byte(rev), at)
 		return err
 	})
 	if err == nil && n == 0 { // it may live for as long already

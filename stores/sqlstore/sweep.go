@@ -52,10 +52,10 @@ type table struct {
 // become another meanwhile stays.
 func (s *Store) sweepStep(ctx context.Context, t table, most int) (found, gone int, err error) {
 	var args []any
-	err = s.do(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context, by querier) error {
 		args = nil
 		text := s.q.text(fmt.Sprintf("SELECT %s FROM %s WHERE expires <= {now} ORDER BY expires LIMIT %d", strings.Join(t.key, ", "), t.name, most))
-		rows, err := s.db.QueryContext(ctx, text)
+		rows, err := by.QueryContext(ctx, text)
 		if err != nil {
 			return err
 		}

@@ -56,31 +56,43 @@ var shared struct {
 	databases           atomic.Int64
 }
 
+// own returns the server with a database of its own.
+func own(t testing.TB, dialect sqlstore.Dialect, s *sqltest.Server) database {
+	t.Helper()
+	d := database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
+	there, path := "/postgres?", "/%s?"
+	if dialect == sqlstore.MySQL {
+		d = database{sqlstore.MySQL, "mysql", s.DSN, s}
+		there, path = ")/bulla", ")/%s"
+	}
+	name := fmt.Sprint("test", shared.databases.Add(1))
+	_, err := d.open(t).Exec("CREATE DATABASE " + name)
+	require.NoError(t, err)
+	d.dsn = strings.Replace(d.dsn, there, fmt.Sprintf(path, name), 1)
+	return d
+}
+
+func ownPostgreSQL(t testing.TB) database {
+	t.Helper()
+	return own(t, sqlstore.PostgreSQL, shared.postgresql.PostgreSQL(t))
+}
+
+func ownMariaDB(t testing.TB) database {
+	t.Helper()
+	return own(t, sqlstore.MySQL, shared.mariadb.MariaDB(t))
+}
+
 // each runs a test on each database, an empty one.
 func each(t *testing.T, test func(t *testing.T, d database)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, sqlite(t)) })
-	for name, d := range map[string]func(testing.TB) database{
-		"PostgreSQL": func(t testing.TB) database {
-			s := shared.postgresql.PostgreSQL(t)
-			return database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
-		},
-		"MariaDB": func(t testing.TB) database {
-			s := shared.mariadb.MariaDB(t)
-			return database{sqlstore.MySQL, "mysql", s.DSN, s}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := d(t)
-			name := fmt.Sprint("test", shared.databases.Add(1))
-			_, err := d.open(t).Exec("CREATE DATABASE " + name)
-			require.NoError(t, err)
-			if d.dialect == sqlstore.PostgreSQL {
-				d.dsn = strings.Replace(d.dsn, "/postgres?", "/"+name+"?", 1)
-			} else {
-				d.dsn = strings.Replace(d.dsn, ")/bulla", ")/"+name, 1)
-			}
-			test(t, d)
-		})
+	for name, make := range map[string]func(testing.TB) database{"SQLite": sqlite, "PostgreSQL": ownPostgreSQL, "MariaDB": ownMariaDB} {
+		t.Run(name, func(t *testing.T) { test(t, make(t)) })
+	}
+}
+
+// servers runs a test on the two that are servers, as each does.
+func servers(t *testing.T, test func(t *testing.T, d database)) {
+	for name, make := range map[string]func(testing.TB) database{"PostgreSQL": ownPostgreSQL, "MariaDB": ownMariaDB} {
+		t.Run(name, func(t *testing.T) { test(t, make(t)) })
 	}
 }
 

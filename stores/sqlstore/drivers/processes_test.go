@@ -210,18 +210,15 @@ func TestTwoProcesses(t *testing.T) {
 // Nor where one reply in fifty is lost on the way, and what was carried out fails: each
 // change is made once, and none is answered with an error.
 func TestTwoProcessesOnALossyLine(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, ...string) database{"PostgreSQL": postgresql, "MariaDB": mariadb} {
-		t.Run(name, func(t *testing.T) {
-			d := start(t)
-			proxy := redistest.NewProxy(t, d.server.Addr)
-			all, visits := d.at(proxy.Addr).processes(t, 2, times(10), func() { proxy.LoseEvery(50) })
-			proxy.LoseEvery(0)
-			t.Logf("%d replies lost", proxy.Lost())
-			require.Positive(t, proxy.Lost())
-			require.Zero(t, all.Unknown)
-			require.EqualValues(t, all.Counted, visits)
-		})
-	}
+	servers(t, func(t *testing.T, d database) {
+		proxy := redistest.NewProxy(t, d.server.Addr)
+		all, visits := d.at(proxy.Addr).processes(t, 2, times(10), func() { proxy.LoseEvery(50) })
+		proxy.LoseEvery(0)
+		t.Logf("%d replies lost", proxy.Lost())
+		require.Positive(t, proxy.Lost())
+		require.Zero(t, all.Unknown)
+		require.EqualValues(t, all.Counted, visits)
+	})
 }
 
 // Many processes on one file of SQLite wait for each other, and nobody is told that it
