@@ -19,13 +19,25 @@ type querier interface {
 	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
 }
 
-// read calls f within the store's time limit, and again where the database says that it
+// read calls f, which changes nothing, as call does.
+func (s *Store) read(caller context.Context, f func(context.Context, querier) error) error {
+	return s.call(caller, nil, f)
+}
+
+// write calls f, which changes something, as call does. In SQLite one connection writes
+// at a time, and the others sleep and try again, for longer and longer: so here the
+// store's own writers stand in line, and only those of other processes meet that.
+func (s *Store) write(caller context.Context, f func(context.Context, querier) error) error {
+	return s.call(caller, s.writing, f)
+}
+
+// call calls f within the store's time limit, and again where the database says that it
 // carried out nothing but would another time: it ends one of two statements that wait
 // for each other, or SQLite is busy.
 //
 // A caller that goes away does not break the connection off, which the driver would
 // have to close: only the time does.
-func (s *Store) read(caller context.Context, f func(context.Context, querier) error) error {
+func (s *Store) call(caller context.Context, line chan struct{}, f func(context.Context, querier) error) error {
 	if err := caller.Err(); err != nil {
 		return callers(err)
 	}
@@ -35,6 +47,14 @@ func (s *Store) read(caller context.Context, f func(context.Context, querier) er
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(caller), until)
 	defer cancel()
+	if line != nil {
+		select {
+		case line <- struct{}{}:
+			defer func() { <-line }()
+		case <-ctx.Done():
+			return s.failed(caller, ctx, ctx.Err())
+		}
+	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 4*time.Millisecond) {
 		err := s.once(ctx, f)
 		switch {
@@ -60,26 +80,6 @@ func (s *Store) once(ctx context.Context, f func(context.Context, querier) error
 	}
 	defer conn.Close()
 	return f(context.WithoutCancel(ctx), conn)
-}
-
-// write is read for what changes something. In SQLite one connection writes at a time,
-// and the others sleep and try again, for longer and longer: so here the store's own
-// writers stand in line, and only those of other processes meet that.
-func (s *Store) write(caller context.Context, f func(context.Context, querier) error) error {
-	if s.writing == nil {
-		return s.read(caller, f)
-	}
-	timer := time.NewTimer(s.timeout)
-	defer timer.Stop()
-	select {
-	case s.writing <- struct{}{}:
-		defer func() { <-s.writing }()
-		return s.read(caller, f)
-	case <-caller.Done():
-		return callers(caller.Err())
-	case <-timer.C:
-		return fmt.Errorf("%w: other writes took all of %v: %w", stores.ErrUnavailable, s.timeout, context.DeadlineExceeded)
-	}
 }
 
 // failed returns what a failure is to the caller: the error of the caller's context if
