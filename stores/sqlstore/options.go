@@ -28,6 +28,9 @@ type options struct {
 func newOptions(opts []Option) (options, error) {
 	o := options{table: DefaultTable, timeout: DefaultTimeout}
 	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("sqlstore: an Option is nil; leave it out")
+		}
 		if err := opt(&o); err != nil {
 			return o, err
 		}

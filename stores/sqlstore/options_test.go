@@ -31,6 +31,7 @@ func TestMisconfiguration(t *testing.T) {
 		"sql.Open":         func() (*sqlstore.Store, error) { return sqlstore.New(nil, sqlstore.SQLite) },
 		"Dialect(0)":       func() (*sqlstore.Store, error) { return sqlstore.New(db, 0) },
 		"Dialect(4)":       func() (*sqlstore.Store, error) { return sqlstore.New(db, 4) },
+		"Option is nil":    func() (*sqlstore.Store, error) { return sqlstore.New(db, sqlstore.SQLite, nil) },
 		"must be positive": func() (*sqlstore.Store, error) { return sqlstore.New(db, sqlstore.SQLite, sqlstore.WithTimeout(0)) },
 		"interval": func() (*sqlstore.Store, error) {
 			return sqlstore.New(db, sqlstore.SQLite, sqlstore.WithSweep(ctx, 0, report))

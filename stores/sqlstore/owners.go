@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,6 +16,9 @@ import (
 // than the microseconds since 1970, so that numbers don't begin again after that row is
 // gone. Who adds an entry takes a number first: of two who add at once, the row makes
 // one wait, so that the numbers differ.
+
+// errForeign does not show the row.
+var errForeign = errors.New("an entry in the table of owners is not of this store")
 
 // AddEntry implements [stores.OwnerIndex]. It is two statements.
 func (s *Store) AddEntry(ctx context.Context, owner stores.Key, e stores.Entry) (uint64, error) {
@@ -80,7 +84,7 @@ func (s *Store) Entries(ctx context.Context, owner stores.Key) (list []stores.En
 			}
 			key, err := stores.ParseKey(name)
 			if err != nil || number <= 0 {
-				return errForeign("an entry")
+				return errForeign
 			}
 			list = append(list, stores.Entry{
 				Key: key, Number: uint64(number), Data: data,

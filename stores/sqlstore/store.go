@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/bulla-go/bulla/stores"
@@ -195,9 +194,4 @@ func (s *Store) Touch(ctx context.Context, key stores.Key, rev stores.Revision, 
 		return "", err
 	}
 	return rev, nil
-}
-
-// errForeign does not show the row.
-func errForeign(what string) error {
-	return fmt.Errorf("%w: %s in the table is not of this store", stores.ErrUnavailable, what)
 }

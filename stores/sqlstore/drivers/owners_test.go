@@ -148,3 +148,19 @@ func TestNoScans(t *testing.T) {
 		require.Greater(t, len(seen), 9)
 	})
 }
+
+// An entry that some other program left is an outage, and not an empty list.
+func TestForeignEntries(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		store := d.over(t, db)
+		owner := newKey()
+		_, err := store.AddEntry(t.Context(), owner, stores.Entry{Key: newKey(), Data: []byte("entry"), Expires: time.Now().Add(time.Hour)})
+		require.NoError(t, err)
+		_, err = db.ExecContext(t.Context(), "UPDATE bulla_sessions_owners SET name = 'someone' WHERE name <> ''")
+		require.NoError(t, err)
+		_, err = store.Entries(t.Context(), owner)
+		requireOutage(t, "Entries", err)
+		require.NotContains(t, err.Error(), "someone")
+	})
+}
