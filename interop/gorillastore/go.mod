@@ -1,4 +1,4 @@
-module github.com/bulla-go/bulla/adapters/gorillastore
+module github.com/bulla-go/bulla/interop/gorillastore
 
 go 1.26.0
 

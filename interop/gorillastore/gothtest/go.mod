@@ -1,15 +1,15 @@
-module github.com/bulla-go/bulla/adapters/gorillastore/gothtest
+module github.com/bulla-go/bulla/interop/gorillastore/gothtest
 
 go 1.26.0
 
 replace (
 	github.com/bulla-go/bulla => ../../..
-	github.com/bulla-go/bulla/adapters/gorillastore => ..
+	github.com/bulla-go/bulla/interop/gorillastore => ..
 )
 
 require (
 	github.com/bulla-go/bulla v0.0.0-00010101000000-000000000000
-	github.com/bulla-go/bulla/adapters/gorillastore v0.0.0-00010101000000-000000000000
+	github.com/bulla-go/bulla/interop/gorillastore v0.0.0-00010101000000-000000000000
 	github.com/markbates/goth v1.82.0
 	github.com/stretchr/testify v1.12.1
 )

@@ -7,7 +7,7 @@ import (
 
 	gorilla "github.com/gorilla/sessions"
 
-	"github.com/bulla-go/bulla/adapters/gorillastore"
+	"github.com/bulla-go/bulla/interop/gorillastore"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/stores/memstore"
 )

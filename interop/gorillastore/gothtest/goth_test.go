@@ -20,7 +20,7 @@ import (
 	"github.com/markbates/goth/providers/gitea"
 	"github.com/stretchr/testify/require"
 
-	"github.com/bulla-go/bulla/adapters/gorillastore"
+	"github.com/bulla-go/bulla/interop/gorillastore"
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
