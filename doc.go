@@ -1,6 +1,6 @@
 // Package bulla is an encrypted session kit for net/http: sessions in the client's
 // cookie, on a server (Redis, SQL, Firestore, memory), or in both. The package itself has
-// nothing in it; this says where to begin.
+// one function, Must; this says where to begin.
 //
 //	store := cookiestore.Sealed()                                  // where sessions are kept
 //	mw, err := middleware.New(store, middleware.WithEncryptor(enc)) // what they are like

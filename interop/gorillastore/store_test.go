@@ -13,8 +13,8 @@ import (
 	gorilla "github.com/gorilla/sessions"
 	"github.com/stretchr/testify/require"
 
-	"github.com/bulla-go/bulla/interop/gorillastore"
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/interop/gorillastore"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"

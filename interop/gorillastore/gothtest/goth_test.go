@@ -20,8 +20,8 @@ import (
 	"github.com/markbates/goth/providers/gitea"
 	"github.com/stretchr/testify/require"
 
-	"github.com/bulla-go/bulla/interop/gorillastore"
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/interop/gorillastore"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"

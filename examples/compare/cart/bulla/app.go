@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bulla-go/bulla"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores/memstore"
@@ -20,7 +21,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html><title>Cart<
 
 // New returns the program.
 func New() http.Handler {
-	mw := must(middleware.New(must(memstore.New()), middleware.WithLifetime(12*time.Hour)))
+	mw := bulla.Must(middleware.New(bulla.Must(memstore.New()), middleware.WithLifetime(12*time.Hour)))
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", mw.HandlerFunc(home))
 	mux.Handle("POST /add", mw.HandlerFunc(change(+1)))
@@ -62,12 +63,4 @@ func back(w http.ResponseWriter, r *http.Request, err error) error {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
 	return err
-}
-
-// must ends a program that is configured in a way that can't work, as template.Must does.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bulla-go/bulla"
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
@@ -26,7 +27,7 @@ type site struct{ manager *sessions.Manager }
 
 // New returns the program.
 func New() http.Handler {
-	mw := must(middleware.New(must(memstore.New()),
+	mw := bulla.Must(middleware.New(bulla.Must(memstore.New()),
 		middleware.WithLifetime(12*time.Hour),
 		middleware.WithOwners(encrypt.GenerateKey()),
 		middleware.WithMaxSessionsPerOwner(3, sessions.EndOldest),
@@ -77,12 +78,4 @@ func back(w http.ResponseWriter, r *http.Request, errs ...error) error {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
 	return err
-}
-
-// must ends a program that is configured in a way that can't work, as template.Must does.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

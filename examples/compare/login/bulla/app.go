@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bulla-go/bulla"
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores/memstore"
@@ -28,7 +29,7 @@ type view struct {
 
 // New returns the program.
 func New() http.Handler {
-	mw := must(middleware.New(must(memstore.New()), middleware.WithLifetime(12*time.Hour)))
+	mw := bulla.Must(middleware.New(bulla.Must(memstore.New()), middleware.WithLifetime(12*time.Hour)))
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", mw.HandlerFunc(home))
 	mux.Handle("POST /login", mw.HandlerFunc(login))
@@ -68,12 +69,4 @@ func back(w http.ResponseWriter, r *http.Request, errs ...error) error {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
 	return err
-}
-
-// must ends a program that is configured in a way that can't work, as template.Must does.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
