@@ -80,6 +80,11 @@ func (l *layout) Split(data []byte) (env envelope.Envelope, err error) {
 	}
 	env.Extra = with(env.Extra, tagRest, o.Rest)
 	env.Idle, env.Sealed = l.idle, sealed
+	if l.signed && env.Created.IsZero() {
+		// As Starlette writes it under the same secret. Counted from each load, a fixed
+		// lifetime would never be over; Python looks at the signature.
+		env.Created = sealed
+	}
 	return env, nil
 }
 
