@@ -158,6 +158,20 @@ func TestMaxAgeCountsFromTheLastChange(t *testing.T) {
 	}
 	client.Set(t.Context(), Prefix+id, "{}", time.Hour)
 	require.Nil(t, browse(t, id).User(goes))
+
+	// A change begins the time anew, for Redis and the cookie too.
+	for _, query := range []string{"", "incr=n"} {
+		client.Set(t.Context(), Prefix+id, `{"created": `+strconv.FormatInt(time.Now().Unix()-600, 10)+`, "session": {"user": "alice"}}`, 50*time.Minute)
+		b := browse(t, id)
+		b.Do(goes, query)
+		if query == "" {
+			require.LessOrEqual(t, client.PTTL(t.Context(), Prefix+id).Val(), 50*time.Minute)
+			require.Nil(t, b.Set)
+		} else {
+			require.InDelta(t, time.Hour, client.PTTL(t.Context(), Prefix+id).Val(), float64(10*time.Second))
+			require.InDelta(t, 3600, b.Set.MaxAge, 10)
+		}
+	}
 }
 
 // Changes at once in two processes: none is lost, and none is counted twice, though

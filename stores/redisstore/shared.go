@@ -65,8 +65,8 @@ func NewShared(client redis.UniversalClient, prefix string, forever time.Duratio
 // stubPrefix is how the manager's note of an end begins.
 const stubPrefix = "\x00bulla stub\x00"
 
-// IsEnd tells whether what a [Shared] has loaded is the note of an end, and no record.
-func IsEnd(data []byte) bool { return strings.HasPrefix(string(data), stubPrefix) }
+// IsEnd tells whether what was loaded is the note of an end, and no record.
+func (s *Shared) IsEnd(data []byte) bool { return strings.HasPrefix(string(data), stubPrefix) }
 
 // sharedState begins the scripts: what there is, and its revision. KEYS[1] has the
 // record, KEYS[2] the note of its end.
@@ -197,7 +197,7 @@ func (s *Shared) write(ctx context.Context, key stores.Key, rev string, rec stor
 		return "", err
 	}
 	ends := 0
-	if IsEnd(rec.Data) {
+	if s.IsEnd(rec.Data) {
 		ends = 1
 	}
 	cmd, err := s.store.write(ctx, s.on(&sharedWriteScript, key, rev, rec.Data, life, ends))

@@ -12,7 +12,6 @@ import (
 	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/interop/migrate"
 	"github.com/bulla-go/bulla/stores"
-	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
 // Session is what there is to know of one.
@@ -22,9 +21,16 @@ type Session struct {
 	Values  map[string]json.RawMessage
 }
 
+// server is a server of records that another system writes too.
+type server interface {
+	stores.Server
+	IsEnd(data []byte) bool
+	Retire(ctx context.Context, key stores.Key, d time.Duration) error
+}
+
 // Reader reads.
 type Reader struct {
-	Place    stores.Place
+	Place    stores.Place  // its Server, if it has one, is of a driver's type Shared
 	Lifetime time.Duration // counted from the beginning; 0: none
 	NotAfter time.Time     // what was written later is no session; zero: any time
 }
@@ -69,7 +75,7 @@ func (r Reader) load(ctx context.Context, value string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: not an ID", migrate.ErrNone)
 	}
 	rec, err := r.Place.Server.Load(ctx, stores.ForeignKey(value), stores.Fresh)
-	if errors.Is(err, stores.ErrNotFound) || err == nil && redisstore.IsEnd(rec.Data) {
+	if errors.Is(err, stores.ErrNotFound) || err == nil && r.Place.Server.(server).IsEnd(rec.Data) {
 		return nil, fmt.Errorf("%w: it is not there", migrate.ErrNone)
 	}
 	return rec.Data, err
@@ -77,9 +83,9 @@ func (r Reader) load(ctx context.Context, value string) ([]byte, error) {
 
 // Retire shortens the life of the record that a cookie's value names, if there is one.
 func (r Reader) Retire(ctx context.Context, value string) error {
-	server, ok := r.Place.Server.(*redisstore.Shared)
+	shared, ok := r.Place.Server.(server)
 	if !ok || !r.Place.Foreign.ID(value) {
 		return nil
 	}
-	return server.Retire(ctx, stores.ForeignKey(value), migrate.Grace)
+	return shared.Retire(ctx, stores.ForeignKey(value), migrate.Grace)
 }

@@ -18,8 +18,9 @@ func Stamp(p expiry.Policy, now time.Time, base *record.State, md *envelope.Meta
 	md.Sealed = time.Time{}
 	expires := p.Expires(now, md)
 	// A session in use keeps its expiry until the touch interval has passed, so
-	// that a cookie with a Max-Age is not sent with every change.
-	if kept := base.Expires; !base.ClientHeld() && !base.Stale && !kept.IsZero() && !expires.Before(kept) && !p.Due(now, kept, md) {
+	// that a cookie with a Max-Age is not sent with every change. Not so where a layout
+	// says when the record was last changed: there the end is counted from that.
+	if kept := base.Expires; base.Meta.Sealed.IsZero() && !base.ClientHeld() && !base.Stale && !kept.IsZero() && !expires.Before(kept) && !p.Due(now, kept, md) {
 		expires = kept
 	}
 	if !expires.After(now) {
