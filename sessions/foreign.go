@@ -33,6 +33,8 @@ func setForeign(place stores.Place, c Config) (Config, error) {
 		return refuse("WithSignedIDs", "its cookies are that system's")
 	case c.CookieCache != 0 || c.CookieCacheFallback != 0:
 		return refuse("WithCookieCache", "its cookies are that system's")
+	case c.Revocation.List != nil:
+		return refuse("WithRevocation", "in a cookie they have another ID with each save, and on a server they can be ended")
 	case len(c.Owners) > 0:
 		return refuse("WithOwners", "that system would not keep the list")
 	}

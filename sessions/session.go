@@ -291,7 +291,8 @@ func (s *Session) edit(e oplog.Edit) error {
 	if !s.usable() {
 		return ErrNotLoaded
 	}
-	if f := s.m.place.Foreign; f != nil && f.NoMetadata {
+	if s.m.place.Foreign != nil {
+		// The other system would drop it, or carry it on when another user logs in.
 		return fmt.Errorf("%w: the %s store, whose sessions another system shares, has no place for what is known of a session beside its values; keep it in a value", ErrInvalid, s.m.place.Name)
 	}
 	s.mu.Lock()

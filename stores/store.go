@@ -50,11 +50,6 @@ type Foreign struct {
 	// Layout lays records out, and seals them where the other system does. It is of a
 	// type that only packages of this module can have.
 	Layout any
-
-	// NoMetadata: a record has a place for values alone, or the other system drops
-	// the rest. What would be lost of a session, such as a lifetime of its own, is
-	// refused when it is set.
-	NoMetadata bool
 }
 
 // Codec spells a record as the payload of a token. It is safe for concurrent

@@ -82,7 +82,7 @@ func (p place) Place() stores.Place {
 	return stores.Place{
 		Name:    "starlette cookie",
 		Cookie:  signed.Codec{Signer: p.signer},
-		Foreign: &stores.Foreign{Layout: p.l, NoMetadata: true},
+		Foreign: &stores.Foreign{Layout: p.l},
 	}
 }
 

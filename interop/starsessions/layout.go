@@ -19,8 +19,8 @@ import (
 //	"__metadata__": {"lifetime": 3600, "created": 1795267761.7, "last_access": 1795267761.7, "bulla": "AZqm…"}
 //
 // starsessions overwrites lifetime and last_access when it loads, takes created as it
-// is, and carries other members along. So what Bulla knows besides, the marks of its
-// commits among it, is there: an envelope without values, in base64url.
+// is, and carries other members along. So the marks of Bulla's commits are there: in an
+// envelope without values, in base64url.
 const (
 	metadata   = "__metadata__"
 	lifetime   = "lifetime"
@@ -139,7 +139,9 @@ func splitOwn(text []byte) (envelope.Metadata, error) {
 	if err != nil || env.Values.Len() > 0 {
 		return envelope.Metadata{}, fmt.Errorf("%w: what Bulla has there is of another form", errMetadata)
 	}
-	return env.Metadata, nil
+	// Of a proof of the user's, say, nobody knows whether it is still the same user.
+	own := env.Metadata
+	return envelope.Metadata{Deadline: own.Deadline, Generation: own.Generation, Marks: own.Marks}, nil
 }
 
 // Join implements [envelope.Layout].
@@ -178,13 +180,7 @@ func (l *layout) join(md envelope.Metadata) ([]byte, error) {
 	if at, err := parseTime(when); when == nil || err != nil || !at.Equal(md.Created.Truncate(time.Millisecond)) {
 		when = appendTime(nil, md.Created)
 	}
-	own := md
-	own.Extra, own.Idle, own.Sealed, own.Expires, own.Revision = nil, 0, time.Time{}, time.Time{}, ""
-	for _, f := range md.Extra {
-		if f.Tag < tagRest || f.Tag > tagCreated {
-			own.Extra = append(own.Extra, f)
-		}
-	}
+	own := envelope.Metadata{Created: md.Created, Deadline: md.Deadline, Generation: md.Generation, Marks: md.Marks}
 	data, err := envelope.Join(nil, envelope.Envelope{Metadata: own})
 	if err != nil {
 		return nil, err

@@ -180,8 +180,7 @@ func TestCase10UnknownMetadata(t *testing.T) {
 	l := plain(false)
 	env, err := l.Split([]byte(`{"a": 1, "": 2, "__metadata__": {"created": 17.5, "x": [NaN], "lifetime": 9, "\ud800": {}, "ü": 1}}`))
 	require.NoError(t, err)
-	env.Generation, env.Label = 7, "phone"
-	env.Authenticated = time.UnixMilli(1234).UTC()
+	env.Generation = 7
 	env.Marks = env.Marks.With(envelope.Mark{Writer: [8]byte{1}, Count: 2}, time.Now())
 	env.Deadline = time.UnixMilli(99_000_000).UTC()
 	data, err := l.Join(nil, env)

@@ -45,7 +45,7 @@ func (p Place) New(opts []middleware.Option) (*middleware.Middleware, error) {
 // Place implements [stores.Store].
 func (p Place) Place() stores.Place {
 	l := layout{serialize.JSON, p.MaxAge}
-	place := stores.Place{Name: p.Name, Server: p.Server, Foreign: &stores.Foreign{Layout: l, ID: isID, NoMetadata: true}}
+	place := stores.Place{Name: p.Name, Server: p.Server, Foreign: &stores.Foreign{Layout: l, ID: isID}}
 	if p.Tokens != nil {
 		place.Cookie = codec{p.Tokens, p.MaxAge}
 	}

@@ -1,7 +1,6 @@
 package pyjson
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 	"maps"
@@ -134,6 +133,3 @@ func AppendString(dst []byte, text string) []byte {
 	}
 	return append(dst, '"')
 }
-
-// IsObject tells whether a value is an object.
-func IsObject(value []byte) bool { return bytes.HasPrefix(value, []byte("{")) }
