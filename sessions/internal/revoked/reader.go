@@ -138,6 +138,7 @@ func (l *List) begin(ctx context.Context) (lost bool, err error) {
 	}
 	n, born, ok := parseNumber(value)
 	if lost = known > 0 && ok && born && n > known; lost {
+		l.table.forgetNumbers() // which no login finds in the list any more
 		l.Failed(ctx, fmt.Errorf("%w: the list of what has ended had lost everything, and begins anew", stores.ErrUnavailable))
 	}
 	if ok {

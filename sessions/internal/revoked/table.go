@@ -124,6 +124,17 @@ func raise(a *atomic.Uint64, n uint64) {
 	}
 }
 
+// forgetNumbers drops the numbers of all groups.
+func (t *table) forgetNumbers() {
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		t.groups.Add(-int64(len(sh.numbers)))
+		clear(sh.numbers)
+		sh.mu.Unlock()
+	}
+}
+
 // forget drops what is over and was not seen in the last reading of everything. Both:
 // the list may have lost what this process still knows, and this machine's clock may be
 // wrong. Of numbers the list is the only truth: a login seals what it finds there, and
