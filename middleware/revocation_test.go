@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -310,6 +311,40 @@ func TestRevokeAllHoldsEverywhere(t *testing.T) {
 		require.ErrorContains(f.t, err, "leaves to the clients")
 		require.ErrorIs(f.t, f.all[0].Manager().Revoke(f.t.Context(), "ada", "x"), sessions.ErrConfig)
 	})
+}
+
+// However many cookies are out, one entry ends them: none is overlooked.
+func TestRevokeAllOfMany(t *testing.T) {
+	counts := []int{1, 1000}
+	if os.Getenv("BULLA_SOAK") != "" {
+		counts = append(counts, 100_000)
+	}
+	for _, n := range counts {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			list := newListed(t)
+			f := &fleet{t: t, ctx: ctx, store: func() stores.Store { return cookiestore.Sealed() }, list: list, every: every, opts: []middleware.Option{
+				middleware.WithEncryptor(ring(t, encrypt.GenerateKey())), middleware.WithOwners(encrypt.GenerateKey()), quiet,
+			}}
+			f.start(2)
+			cookies := make([]string, n)
+			for i := range cookies {
+				cookies[i] = f.login(i%2, "", "ada")
+			}
+			swaps := list.swaps.Load()
+			_, err := f.all[0].Manager().RevokeAll(ctx, "ada")
+			require.NoError(t, err)
+			require.Equal(t, swaps+1, list.swaps.Load())
+			time.Sleep(every)
+			synctest.Wait()
+			for i, cookie := range cookies {
+				f.lives((i+1)%2, cookie, "")
+			}
+			cancel()
+			synctest.Wait()
+		})
+	}
 }
 
 func TestRevokeEverything(t *testing.T) {
