@@ -22,6 +22,7 @@ import (
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/serialize"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/stores/memstore"
 )
 
 func handler(t testing.TB, c Config, h middlewareFunc) http.Handler {
@@ -189,6 +190,8 @@ func TestCase13Cookies(t *testing.T) {
 }
 
 func TestCase35Refusals(t *testing.T) {
+	list, err := memstore.NewRevocations()
+	require.NoError(t, err)
 	for text, c := range map[string]struct {
 		config Config
 		opts   []middleware.Option
@@ -198,6 +201,7 @@ func TestCase35Refusals(t *testing.T) {
 		"whole seconds":   {Config{Secrets: []string{"s"}, MaxAge: time.Millisecond}, nil},
 		"WithSignedIDs":   {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithSignedIDs(encrypt.GenerateKey())}},
 		"WithCookieCache": {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithCookieCache(time.Minute)}},
+		"WithRevocation":  {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithRevocation(t.Context(), list, time.Second)}},
 		"WithOwners":      {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithOwners(encrypt.GenerateKey())}},
 	} {
 		_, err := New(c.config, c.opts...)
