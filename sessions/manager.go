@@ -171,9 +171,6 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 			m.engine.StubLife = defaultStubLife
 		}
 	}
-	if err := m.setWatcher(c); err != nil {
-		return nil, err
-	}
 	if err := m.setCache(c); err != nil {
 		return nil, err
 	}
@@ -181,6 +178,9 @@ func NewManager(store stores.Store, c Config) (*Manager, error) {
 		return nil, err
 	}
 	if err := m.setRevocation(c); err != nil {
+		return nil, err
+	}
+	if err := m.setWatcher(c); err != nil {
 		return nil, err
 	}
 	if m.revocation != nil {

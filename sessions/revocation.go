@@ -243,6 +243,7 @@ func (m *Manager) raise(ctx context.Context, groups []stores.Key) error {
 			return err
 		}
 	}
+	m.watcher.Listed()
 	return nil
 }
 
@@ -290,7 +291,9 @@ func (m *Manager) RevokeEverything(ctx context.Context) error {
 	if m.revocation == nil {
 		return fmt.Errorf("%w: RevokeEverything needs WithRevocation", ErrConfig)
 	}
-	return m.revocation.Raise(ctx, m.revocation.Everybody)
+	err := m.revocation.Raise(ctx, m.revocation.Everybody)
+	m.watcher.Listed()
+	return err
 }
 
 // ownersInList checks that owners can be known by the list where no index knows them.

@@ -50,7 +50,11 @@ const minWatchInterval = 100 * time.Millisecond
 // with [stores.ErrUnavailable]. Sessions whose time is over end in spite of it.
 //
 // Of a session in a cookie an end is seen that happens in this process, by a logout
-// there, its deadline, or its idle time, as far as this process has seen it used.
+// there, its deadline, or its idle time, as far as this process has seen it used. With
+// WithRevocation ends elsewhere are seen too, when this process has read the list; where
+// it can't read it for so long that requests are refused, streams end as well. The
+// numbers that a session has sealed by a request elsewhere are not seen: a stream of the
+// session that [Manager.RevokeOthers] spares may end, and is to be opened again.
 //
 // What is not stored can't be watched: a new session is [ErrNotStored], one that has
 // ended is [ErrEnded]. With an error the context is cancelled already.
@@ -97,7 +101,7 @@ func (s *Session) watch(ctx context.Context) (context.Context, error) {
 func (m *Manager) watched(st *record.State) watch.Session {
 	return watch.Session{
 		Key: st.ID.Key(), Client: st.ClientHeld(), Idle: m.policy.IdleOf(&st.Meta) > 0,
-		Expires: st.Expires, Deadline: st.Meta.Deadline,
+		Expires: st.Expires, Deadline: st.Meta.Deadline, Epochs: st.Meta.Epochs,
 	}
 }
 
@@ -111,12 +115,17 @@ func (m *Manager) ended(key stores.Key, revoked bool) {
 }
 
 func (m *Manager) setWatcher(c Config) error {
-	w := watch.Config{Every: cmp.Or(c.WatchInterval, defaultWatchInterval)}
+	w := watch.Config{
+		Every: cmp.Or(c.WatchInterval, defaultWatchInterval),
+		Failed: func(ctx context.Context, err error) {
+			m.emit(ctx, evStoreError, stores.Key{}, time.Time{}, Event{Err: err})
+		},
+	}
 	if m.engine != nil {
 		w.Load, w.Patience = m.engine.LoadMany, m.engine.StubLife
-		w.Failed = func(ctx context.Context, err error) {
-			m.emit(ctx, evStoreError, stores.Key{}, time.Time{}, Event{Err: err})
-		}
+	}
+	if m.revocation != nil {
+		w.List = m.revocation.List
 	}
 	switch {
 	case w.Every < minWatchInterval:

@@ -294,6 +294,9 @@ func (m *Manager) end(ctx context.Context, e *ending) error {
 		}
 	}
 	m.watcher.Ended(e.key, ErrEnded)
+	for _, c := range chain {
+		m.watcher.Ended(c.Key, ErrEnded)
+	}
 	m.emit(ctx, evDestroyed, e.key, started, Event{})
 	return nil
 }

@@ -252,6 +252,29 @@ func (l *List) End(ctx context.Context, e Ending) (chain []Ending, err error) {
 	return chain, fmt.Errorf("%w: the list of what has ended follows a session through more than %d IDs", stores.ErrUnavailable, maxMoves)
 }
 
+// Gone is where a session has gone. The zero Gone is nowhere.
+type Gone struct {
+	To           stores.Key
+	Deadline     time.Time
+	OwnerChanged bool
+}
+
+// Follow asks the list itself where sessions have gone of which the copy says that they
+// have moved.
+func (l *List) Follow(ctx context.Context, keys []stores.Key) ([]Gone, error) {
+	values, err := l.get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	gone := make([]Gone, len(keys))
+	for i, value := range values {
+		if m, ok := parseMove(value); ok {
+			gone[i] = Gone{m.to, m.deadline, m.ownerChanged}
+		}
+	}
+	return gone, nil
+}
+
 // Move adds "moved". [swap.ErrEnded] means that the session has ended, or has another
 // new ID.
 func (l *List) Move(ctx context.Context, from Ending, to stores.Key, deadline time.Time, ownerChanged bool) error {

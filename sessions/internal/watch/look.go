@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/revoked"
 	"github.com/bulla-go/bulla/sessions/internal/swap"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -22,9 +23,15 @@ func (w *Watcher) look() {
 	defer cancel()
 	w.mu.Lock()
 	w.giveUp = cancel
+	w.mu.Unlock()
+	w.lookAtList(ctx)
+
+	w.mu.Lock()
 	keys := make([]stores.Key, 0, len(w.watched))
 	for key := range w.watched {
-		keys = append(keys, key)
+		if w.Load != nil {
+			keys = append(keys, key)
+		}
 	}
 	w.mu.Unlock()
 
@@ -50,6 +57,81 @@ func (w *Watcher) look() {
 	w.giveUp = nil
 	if w.due = len(w.watched) > 0; w.due {
 		w.next.Reset(w.Every)
+	}
+}
+
+// lookAtList ends what the list of what has ended says. The list itself is asked only
+// about what has moved: the rest is in memory.
+func (w *Watcher) lookAtList(ctx context.Context) {
+	if w.List == nil {
+		return
+	}
+	if err := w.List.Usable(ctx); err != nil && ctx.Err() == nil {
+		// Requests of these sessions are refused as well.
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, v := range w.watched {
+			w.end(v, err)
+		}
+		return
+	}
+	for range maxMoves {
+		moved := w.Listed()
+		if len(moved) == 0 {
+			return
+		}
+		gone, err := w.List.Follow(ctx, moved)
+		if err != nil {
+			if ctx.Err() == nil {
+				w.Failed(ctx, err)
+			}
+			return
+		}
+		w.follow(moved, gone)
+	}
+}
+
+// Listed ends what the list says in memory, and returns what has moved. It is called
+// where this process has ended many at once, too.
+func (w *Watcher) Listed() (moved []stores.Key) {
+	if !w.some.Load() || w.List == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, v := range w.watched {
+		switch w.List.Look(key, v.Epochs) {
+		case revoked.Ended:
+			w.end(v, swap.ErrEnded)
+		case revoked.Revoked:
+			w.end(v, swap.ErrRevoked)
+		case revoked.Moved, revoked.Moving:
+			moved = append(moved, key)
+		}
+	}
+	return moved
+}
+
+func (w *Watcher) follow(moved []stores.Key, gone []revoked.Gone) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, g := range gone {
+		v := w.watched[moved[i]]
+		switch {
+		case v == nil:
+		case g.OwnerChanged:
+			w.end(v, ErrOwnerChanged)
+		case g.To.IsZero(): // the list has lost it
+			w.end(v, swap.ErrEnded)
+		default:
+			// Its use elsewhere is not seen, and the numbers that it has sealed now are
+			// not known: by those of before it ends too early rather than too late.
+			s := Session{Key: g.To, Client: v.Client, Idle: v.Idle, Expires: g.Deadline, Deadline: g.Deadline, Epochs: v.Epochs}
+			if v.Idle && v.Expires.Before(g.Deadline) {
+				s.Expires = v.Expires
+			}
+			w.move(v, s)
+		}
 	}
 }
 
@@ -86,7 +168,7 @@ func (w *Watcher) found(keys []stores.Key, recs []stores.Record, asked time.Time
 		case isStub && stub.Moved():
 			// The deadline starts anew with an ID, and the record that says so is
 			// sealed.
-			w.move(v, Session{Key: stub.To, Idle: v.Idle})
+			w.move(v, Session{Key: stub.To, Idle: v.Idle, Epochs: v.Epochs})
 			moved = append(moved, stub.To)
 		case isStub && stub.Revoked:
 			w.end(v, swap.ErrRevoked)

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bulla-go/bulla/sessions/internal/revoked"
 	"github.com/bulla-go/bulla/sessions/internal/swap"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -35,6 +36,9 @@ type Config struct {
 	// Revision stands for none.
 	Load func(context.Context, []stores.Key) ([]stores.Record, error)
 
+	// List is the list of what has ended; nil where there is none.
+	List *revoked.List
+
 	// Every is the time between two looks.
 	Every time.Duration
 
@@ -52,6 +56,7 @@ type Session struct {
 	Idle     bool      // it ends when it is not used, too
 	Expires  time.Time // when it ends if it is not used; zero: not known
 	Deadline time.Time // when it ends, whatever happens; zero: not known
+	Epochs   []byte    // for the list of what has ended
 }
 
 // ends returns when the session is over without asking anybody, or zero where only the
@@ -128,7 +133,7 @@ func (w *Watcher) add(v *watched) {
 	w.watched[v.Key] = v
 	w.some.Store(true)
 	w.setTimer(v)
-	if !w.due && w.Load != nil {
+	if !w.due && (w.Load != nil || w.List != nil) {
 		w.due = true
 		w.next = time.AfterFunc(w.Every, w.look)
 	}
@@ -238,6 +243,10 @@ func (w *Watcher) Moved(from stores.Key, s Session, ownerChanged bool) {
 	defer w.mu.Unlock()
 	v := w.watched[from]
 	switch {
+	case v == nil && w.watched[s.Key] != nil: // a look was faster, and knows less
+		v = w.watched[s.Key]
+		v.Session, v.seen = s, time.Now()
+		w.setTimer(v)
 	case v == nil:
 	case ownerChanged:
 		w.end(v, ErrOwnerChanged)
