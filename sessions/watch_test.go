@@ -256,7 +256,7 @@ func TestWatchingCosts(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		require.Equal(t, goroutines, runtime.NumGoroutine(), "a stream costs no goroutine")
+		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines, "a stream costs no goroutine")
 		loads, writes := w.store.loads.Load(), w.store.writes()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -269,7 +269,7 @@ func TestWatchingCosts(t *testing.T) {
 		synctest.Wait()
 		n, streams := w.here.Watching()
 		require.Zero(t, n+streams)
-		require.Equal(t, goroutines, runtime.NumGoroutine())
+		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
 		time.Sleep(time.Minute)
 		require.EqualValues(t, 30, w.store.many.Load(), "nobody is asked any more")
 
