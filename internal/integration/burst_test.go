@@ -14,10 +14,11 @@ import (
 	"github.com/bulla-go/bulla/middleware"
 )
 
-// Changes of one session that come at once, within one process, cost one round trip
-// each, and not one conflict for each of the others: who has saved hands the record on.
+// Changes of one session that come at once, within one process, cost a few round trips
+// together, and not one conflict for each of the others: who has the turn saves what the
+// others wait with, and hands the record on.
 func TestBurst(t *testing.T) {
-	const most = 40
+	const most = slow / 2
 	for _, cache := range []time.Duration{0, time.Minute} {
 		server := redistest.Single(t)
 		proxy := redistest.NewProxy(t, server.Addr)
@@ -43,7 +44,7 @@ func TestBurst(t *testing.T) {
 		}
 		t.Logf("%d changes: %d round trips", slow, trips)
 		require.LessOrEqual(t, trips, int64(most))
-		require.GreaterOrEqual(t, trips, int64(slow))
+		require.Positive(t, trips)
 		require.Equal(t, was+slow, user.id().visits(t, mw))
 	}
 }
