@@ -59,8 +59,15 @@ func reads(t testing.TB, n int) func() {
 // ever without one.
 func TestRevocationAllocatesNothing(t *testing.T) {
 	without, with := reads(t, -1), reads(t, 1000)
-	with()
-	require.Equal(t, testing.AllocsPerRun(200, without), testing.AllocsPerRun(200, with))
+	// The least of many: under the race detector a pool loses things at random.
+	least := func(f func()) float64 {
+		n := testing.AllocsPerRun(1, f)
+		for range 200 {
+			n = min(n, testing.AllocsPerRun(1, f))
+		}
+		return n
+	}
+	require.Equal(t, least(without), least(with))
 }
 
 func BenchmarkRevocation(b *testing.B) {
