@@ -210,7 +210,7 @@ func TestOwnWritesAreShortMemories(t *testing.T) {
 	server := redistest.Single(t)
 	store, other := newStale(t, newClient(t, tracking(server.Addr, time.Minute))), newStore(t, server.Client())
 	var all delays
-	for range 50 {
+	for range 20 {
 		key := newKey()
 		rev := save(t, store, key, "live", "")
 		save(t, other, key, "ended", rev)

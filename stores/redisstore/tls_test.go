@@ -27,7 +27,7 @@ func trusting(t *testing.T, file string) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 }
 
-// The contract, over TLS: with every way to wait, and while the server is frozen.
+// The contract, over TLS; and a call ends while the server is frozen.
 func TestTLS(t *testing.T) {
 	server := redistest.TLS(t)
 	options := func() *redis.Options {
@@ -35,14 +35,8 @@ func TestTLS(t *testing.T) {
 	}
 	cached := options()
 	cached.ClientSideCacheConfig = &redis.ClientSideCacheConfig{MaxStaleness: time.Minute}
-	plain := options()
-	plain.ContextTimeoutEnabled = false
-	piped, err := newClient(t, options()).AsyncAutoPipeline()
-	require.NoError(t, err)
 	ways := map[string]*redisstore.Store{
 		"contexts enabled": newStore(t, newClient(t, options())),
-		"plain":            newStore(t, newClient(t, plain)),
-		"auto-pipelining":  newStore(t, piped),
 		"tracking":         newStale(t, newClient(t, cached)),
 	}
 	t.Run("contract", func(t *testing.T) {
