@@ -66,8 +66,7 @@ func (s *Store) loadBatch(ctx context.Context, by querier, keys []stores.Key, fo
 		return err
 	}
 	defer rows.Close()
-	some := false
-	for rows.Next() {
+	return s.each(ctx, by, rows, func() error {
 		var standby bool
 		var name string
 		var expires int64
@@ -78,14 +77,9 @@ func (s *Store) loadBatch(ctx context.Context, by querier, keys []stores.Key, fo
 		if standby {
 			return errStandby
 		}
-		some = true
 		found[name] = stores.Record{Data: data, Expires: time.UnixMilli(expires), Revision: stores.Revision(revision)}
-	}
-	if err := rows.Err(); err != nil || some {
-		return err
-	}
-	rows.Close() // the pool may have no other connection
-	return s.nothing(ctx, by)
+		return nil
+	})
 }
 
 // SaveMany implements [stores.Batcher]. Records of the same data and expiry replace

@@ -199,3 +199,18 @@ func (s *Store) row(ctx context.Context, by querier, st *statement, args ...any)
 	}
 	return p.QueryRowContext(ctx, args...), nil
 }
+
+// each calls f for each row. Where there is none it tells whether a replica found nothing.
+func (s *Store) each(ctx context.Context, by querier, rows *sql.Rows, f func() error) error {
+	some := false
+	for ; rows.Next(); some = true {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil || some {
+		return err
+	}
+	rows.Close() // the pool may have no other connection
+	return s.nothing(ctx, by)
+}

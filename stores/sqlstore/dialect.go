@@ -51,7 +51,8 @@ type dialect struct {
 	// server can't tell.
 	standby string
 
-	schema []string
+	schema        []string
+	revokedSchema []string
 
 	create string // name, revision, expires, data: unless there is a live row
 	over   string // revision, expires, data, name: where create found any row; none if it does that itself
@@ -61,6 +62,12 @@ type dialect struct {
 	// answer a number, as inserted tells.
 	count string // owner, asked, asked, expires, asked
 	add   string // owner, name, number, expires, data, asked
+
+	// tick raises the number of a list's last write and answers it, as inserted tells;
+	// enter and enterOver are create and over of its entries.
+	tick      string
+	enter     string // name, value, expires, number
+	enterOver string // value, expires, number, name
 
 	// remove begins a DELETE that finds its rows by the primary key.
 	remove string

@@ -17,6 +17,9 @@
 // ID, a user's name or anything readable in it, and a dump together with the encryption
 // key opens no record, since the ID is needed for that.
 //
+// [NewRevocations] keeps a list of what has ended, for sessions in cookies, in a third
+// table, named with "_revoked" behind: hashes, and nothing readable either.
+//
 // # Costs
 //
 // Load, Save and Put are one statement each, on one row, by the primary key. AddEntry is

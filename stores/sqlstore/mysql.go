@@ -36,6 +36,16 @@ CREATE TABLE IF NOT EXISTS {owners} (
 	INDEX {owners index} (expires)
 ) ENGINE = InnoDB`},
 
+	revokedSchema: []string{`
+CREATE TABLE IF NOT EXISTS {revoked} (
+	name    VARBINARY(255) NOT NULL PRIMARY KEY,
+	value   VARBINARY(64)  NOT NULL,
+	expires BIGINT         NOT NULL,
+	number  BIGINT         NOT NULL,
+	INDEX {revoked index} (expires),
+	INDEX {revoked numbers} (number)
+) ENGINE = InnoDB`},
+
 	create: `INSERT IGNORE INTO {sessions} (name, revision, expires, data) VALUES (?, ?, ?, ?)`,
 	over:   `UPDATE {sessions} SET revision = ?, expires = ?, data = ? WHERE name = ? AND expires <= {now}`,
 	put: `
@@ -54,6 +64,13 @@ VALUES (?, ?, LAST_INSERT_ID(?), ?, {now}, ?)
 ON DUPLICATE KEY UPDATE
 	number = LAST_INSERT_ID(IF(? = 0 AND expires > {now}, number, VALUES(number))),
 	expires = VALUES(expires), written = VALUES(written), data = VALUES(data)`,
+
+	tick: `
+INSERT INTO {revoked} (name, value, expires, number)
+VALUES ('', '', 9000000000000000, LAST_INSERT_ID({micros}))
+ON DUPLICATE KEY UPDATE number = LAST_INSERT_ID(number + 1)`,
+	enter:     `INSERT IGNORE INTO {revoked} (name, value, expires, number) VALUES (?, ?, ?, ?)`,
+	enterOver: `UPDATE {revoked} SET value = ?, expires = ?, number = ? WHERE name = ? AND expires <= {now}`,
 
 	// Of its own accord it would read a small table as a whole, or by the time of
 	// expiry, and lock what it reads, and the gaps between.

@@ -14,6 +14,10 @@ const (
 
 	// DefaultTimeout limits each call, unless [WithTimeout] says otherwise.
 	DefaultTimeout = 2 * time.Second
+
+	// DefaultMaxRevocations is the limit of [NewRevocations], unless
+	// [WithMaxRevocations] says otherwise.
+	DefaultMaxRevocations = 1 << 20
 )
 
 // Option changes what [New] makes.
@@ -23,6 +27,8 @@ type options struct {
 	table   string
 	timeout time.Duration
 	sweep   *sweeping
+
+	maxRevocations int
 }
 
 func newOptions(opts []Option) (options, error) {
@@ -80,6 +86,19 @@ func WithSweep(ctx context.Context, every time.Duration, failed func(error)) Opt
 			return errors.New("sqlstore: WithSweep: give a function that is told of failures, such as one that logs them")
 		}
 		o.sweep = &sweeping{ctx, every, failed}
+		return nil
+	}
+}
+
+// WithMaxRevocations limits the list of [NewRevocations] to n entries, in place of
+// [DefaultMaxRevocations]. At the limit a logout that would need another one fails. Several
+// processes may overstep it by a hundredth each.
+func WithMaxRevocations(n int) Option {
+	return func(o *options) error {
+		if n < 1 {
+			return fmt.Errorf("sqlstore: WithMaxRevocations(%d): the limit must be 1 or more", n)
+		}
+		o.maxRevocations = n
 		return nil
 	}
 }

@@ -28,10 +28,17 @@ func TestMisconfiguration(t *testing.T) {
 	defer cancel()
 	report := func(error) {}
 	for text, make := range map[string]func() (*sqlstore.Store, error){
-		"sql.Open":         func() (*sqlstore.Store, error) { return sqlstore.New(nil, sqlstore.SQLite) },
-		"Dialect(0)":       func() (*sqlstore.Store, error) { return sqlstore.New(db, 0) },
-		"Dialect(4)":       func() (*sqlstore.Store, error) { return sqlstore.New(db, 4) },
-		"Option is nil":    func() (*sqlstore.Store, error) { return sqlstore.New(db, sqlstore.SQLite, nil) },
+		"sql.Open":      func() (*sqlstore.Store, error) { return sqlstore.New(nil, sqlstore.SQLite) },
+		"Dialect(0)":    func() (*sqlstore.Store, error) { return sqlstore.New(db, 0) },
+		"Dialect(4)":    func() (*sqlstore.Store, error) { return sqlstore.New(db, 4) },
+		"Option is nil": func() (*sqlstore.Store, error) { return sqlstore.New(db, sqlstore.SQLite, nil) },
+		"NewRevocations": func() (*sqlstore.Store, error) {
+			return sqlstore.New(db, sqlstore.SQLite, sqlstore.WithMaxRevocations(9))
+		},
+		"1 or more": func() (*sqlstore.Store, error) {
+			_, err := sqlstore.NewRevocations(db, sqlstore.SQLite, sqlstore.WithMaxRevocations(0))
+			return nil, err
+		},
 		"must be positive": func() (*sqlstore.Store, error) { return sqlstore.New(db, sqlstore.SQLite, sqlstore.WithTimeout(0)) },
 		"interval": func() (*sqlstore.Store, error) {
 			return sqlstore.New(db, sqlstore.SQLite, sqlstore.WithSweep(ctx, 0, report))
@@ -48,6 +55,8 @@ func TestMisconfiguration(t *testing.T) {
 		require.ErrorContains(t, err, text)
 	}
 	_, err := sqlstore.Schema(7)
+	require.ErrorContains(t, err, "Dialect(7)")
+	_, err = sqlstore.RevocationsSchema(7)
 	require.ErrorContains(t, err, "Dialect(7)")
 }
 

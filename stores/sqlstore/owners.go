@@ -71,7 +71,7 @@ func (s *Store) Entries(ctx context.Context, owner stores.Key) (list []stores.En
 			return err
 		}
 		defer rows.Close()
-		for rows.Next() {
+		return s.each(ctx, by, rows, func() error {
 			var standby bool
 			var name string
 			var number, expires, age int64
@@ -91,12 +91,8 @@ func (s *Store) Entries(ctx context.Context, owner stores.Key) (list []stores.En
 				Expires: time.UnixMilli(expires),
 				Age:     max(time.Duration(age)*time.Millisecond, 0), // the clock may have gone back
 			})
-		}
-		if err := rows.Err(); err != nil || list != nil {
-			return err
-		}
-		rows.Close() // the pool may have no other connection
-		return s.nothing(ctx, by)
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -33,6 +33,16 @@ CREATE TABLE IF NOT EXISTS {owners} (
 )`, `
 CREATE INDEX IF NOT EXISTS {owners index} ON {owners} (expires)`},
 
+	revokedSchema: []string{`
+CREATE TABLE IF NOT EXISTS {revoked} (
+	name    text COLLATE "C" NOT NULL PRIMARY KEY,
+	value   bytea            NOT NULL,
+	expires bigint           NOT NULL,
+	number  bigint           NOT NULL
+)`, `
+CREATE INDEX IF NOT EXISTS {revoked index} ON {revoked} (expires)`, `
+CREATE INDEX IF NOT EXISTS {revoked numbers} ON {revoked} (number)`},
+
 	create: upsert + ` WHERE r.expires <= {now}`,
 	put:    upsert,
 
@@ -51,6 +61,12 @@ ON CONFLICT (owner, name) DO UPDATE SET
 	expires = excluded.expires, written = excluded.written, data = excluded.data
 RETURNING number`,
 
+	tick: `
+INSERT INTO {revoked} AS r (name, value, expires, number) VALUES ('', '', 9000000000000000, {micros})
+ON CONFLICT (name) DO UPDATE SET number = r.number + 1
+RETURNING number`,
+	enter: enter,
+
 	remove: `DELETE FROM {table}`,
 
 	again: func(err error) bool {
@@ -68,6 +84,12 @@ RETURNING number`,
 const upsert = `
 INSERT INTO {sessions} AS r (name, revision, expires, data) VALUES (?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, expires = excluded.expires, data = excluded.data`
+
+// enter writes an entry of a list where there is none. SQLite understands it too.
+const enter = `
+INSERT INTO {revoked} AS r (name, value, expires, number) VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, expires = excluded.expires, number = excluded.number
+WHERE r.expires <= {now}`
 
 // sqlState returns the five characters of an error of PostgreSQL. Its drivers agree
 // on the method.

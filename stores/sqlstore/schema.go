@@ -9,21 +9,31 @@ import (
 // migrations. They do nothing where the tables are there. Of the options only
 // [WithTable] matters here.
 func Schema(dialect Dialect, opts ...Option) (string, error) {
-	d, err := dialect.get()
+	q, err := schema(dialect, opts)
 	if err != nil {
 		return "", err
+	}
+	return strings.Join(q.schema, ";\n\n") + ";\n", nil
+}
+
+func schema(dialect Dialect, opts []Option) (*statements, error) {
+	d, err := dialect.get()
+	if err != nil {
+		return nil, err
 	}
 	o, err := newOptions(opts)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return strings.Join(newStatements(d, o.table).schema, ";\n\n") + ";\n", nil
+	return newStatements(d, o.table), nil
 }
 
 // Migrate makes the tables that are not there. Several processes may call it at once.
 // Each of its statements has the store's time limit.
-func (s *Store) Migrate(ctx context.Context) error {
-	for _, text := range s.q.schema {
+func (s *Store) Migrate(ctx context.Context) error { return s.migrate(ctx, s.q.schema) }
+
+func (s *Store) migrate(ctx context.Context, schema []string) error {
+	for _, text := range schema {
 		make := func(ctx context.Context, by querier) error {
 			_, err := by.ExecContext(ctx, text)
 			return err

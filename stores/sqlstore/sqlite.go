@@ -31,6 +31,16 @@ CREATE TABLE IF NOT EXISTS {owners} (
 )`, `
 CREATE INDEX IF NOT EXISTS {owners index} ON {owners} (expires)`},
 
+	revokedSchema: []string{`
+CREATE TABLE IF NOT EXISTS {revoked} (
+	name    TEXT    NOT NULL PRIMARY KEY,
+	value   BLOB    NOT NULL,
+	expires INTEGER NOT NULL,
+	number  INTEGER NOT NULL
+)`, `
+CREATE INDEX IF NOT EXISTS {revoked index} ON {revoked} (expires)`, `
+CREATE INDEX IF NOT EXISTS {revoked numbers} ON {revoked} (number)`},
+
 	create: upsert + ` WHERE r.expires <= {now}`,
 	put:    upsert,
 
@@ -48,6 +58,12 @@ ON CONFLICT (owner, name) DO UPDATE SET
 	number = CASE WHEN ? = 0 AND o.expires > {now} THEN o.number ELSE excluded.number END,
 	expires = excluded.expires, written = excluded.written, data = excluded.data
 RETURNING number`,
+
+	tick: `
+INSERT INTO {revoked} AS r (name, value, expires, number) VALUES ('', x'', 9000000000000000, {micros})
+ON CONFLICT (name) DO UPDATE SET number = r.number + 1
+RETURNING number`,
+	enter: enter,
 
 	remove: `DELETE FROM {table}`,
 

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// statements are the texts for one pair of tables.
+// statements are the texts for the tables of one name.
 //
 // Each changes one row or none, and the number of rows tells which. So none needs a
 // transaction, and nothing depends on how far the database keeps them apart.
 type statements struct {
-	dialect          *dialect
-	sessions, owners string // the tables, quoted
-	schema           []string
+	dialect                   *dialect
+	sessions, owners, revoked string // the tables, quoted
+	schema, revokedSchema     []string
 
 	load    string // name
 	create  string // name, revision, expires, data
@@ -32,8 +32,10 @@ type statements struct {
 var tableName = regexp.MustCompile(`^(?:([A-Za-z_][A-Za-z0-9_]{0,62})\.)?([A-Za-z_][A-Za-z0-9_]{0,46})$`)
 
 const (
-	ownersSuffix = "_owners"
-	indexSuffix  = "_expires"
+	ownersSuffix  = "_owners"
+	revokedSuffix = "_revoked"
+	indexSuffix   = "_expires"
+	numbersSuffix = "_number"
 )
 
 // newStatements returns the texts for a table whose name is checked.
@@ -47,18 +49,23 @@ func newStatements(d *dialect, table string) *statements {
 		}
 		return quoted(schema) + "." + quoted(name)
 	}
-	q := &statements{dialect: d, sessions: in(sessions), owners: in(owners)}
+	revoked := parts[2] + revokedSuffix
+	q := &statements{dialect: d, sessions: in(sessions), owners: in(owners), revoked: in(revoked)}
 
+	// In CREATE INDEX, SQLite wants the schema before the index and the others before
+	// the table.
+	index := strings.NewReplacer("{sessions index}", quoted(sessions+indexSuffix), "{owners index}", quoted(owners+indexSuffix),
+		"{revoked index}", quoted(revoked+indexSuffix), "{revoked numbers}", quoted(revoked+numbersSuffix))
+	if d == &sqlite {
+		index = strings.NewReplacer("{sessions index}", in(sessions+indexSuffix), "{owners index}", in(owners+indexSuffix),
+			"{revoked index}", in(revoked+indexSuffix), "{revoked numbers}", in(revoked+numbersSuffix),
+			"ON {sessions}", "ON "+quoted(sessions), "ON {owners}", "ON "+quoted(owners), "ON {revoked}", "ON "+quoted(revoked))
+	}
 	for _, text := range d.schema {
-		// In CREATE INDEX, SQLite wants the schema before the index and the
-		// others before the table.
-		if d == &sqlite && strings.Contains(text, "CREATE INDEX") {
-			text = strings.NewReplacer("{sessions index}", in(sessions+indexSuffix), "{owners index}", in(owners+indexSuffix),
-				"{sessions}", quoted(sessions), "{owners}", quoted(owners)).Replace(text)
-		} else {
-			text = strings.NewReplacer("{sessions index}", quoted(sessions+indexSuffix), "{owners index}", quoted(owners+indexSuffix)).Replace(text)
-		}
-		q.schema = append(q.schema, q.text(text))
+		q.schema = append(q.schema, q.text(index.Replace(text)))
+	}
+	for _, text := range d.revokedSchema {
+		q.revokedSchema = append(q.revokedSchema, q.text(index.Replace(text)))
 	}
 	q.load = q.read(q.sessions, "revision, expires, data", "name = ? AND expires > {now}")
 	q.create, q.over, q.put = q.text(d.create), q.text(d.over), q.text(d.put)
@@ -73,7 +80,7 @@ func newStatements(d *dialect, table string) *statements {
 // marks.
 func (q *statements) text(text string) string {
 	text = strings.TrimSpace(strings.NewReplacer(
-		"{now}", q.dialect.now, "{micros}", q.dialect.micros, "{sessions}", q.sessions, "{owners}", q.owners,
+		"{now}", q.dialect.now, "{micros}", q.dialect.micros, "{sessions}", q.sessions, "{owners}", q.owners, "{revoked}", q.revoked,
 	).Replace(text))
 	if q.dialect != &postgresql {
 		return text

@@ -33,28 +33,40 @@ var (
 // [Schema] describes and [Store.Migrate] makes. The caller owns db and closes it after
 // the store's last call. New does no I/O.
 func New(db *sql.DB, dialect Dialect, opts ...Option) (*Store, error) {
+	s, o, err := newStore(db, dialect, opts)
+	if err != nil {
+		return nil, err
+	}
+	if o.maxRevocations != 0 {
+		return nil, errors.New("sqlstore: New keeps no list of what has ended; give WithMaxRevocations to NewRevocations")
+	}
+	q := s.q
+	s.load.text, s.create.text, s.over.text, s.replace.text, s.put.text = q.load, q.create, q.over, q.replace, q.put
+	s.touch.text, s.count.text, s.add.text, s.entries.text = q.touch, q.count, q.add, q.entries
+	if o.sweep != nil {
+		go o.sweep.run(s.Sweep)
+	}
+	return s, nil
+}
+
+// newStore returns what a store and a list have in common: how to call the database.
+func newStore(db *sql.DB, dialect Dialect, opts []Option) (*Store, options, error) {
 	if db == nil {
-		return nil, errors.New("sqlstore: the database is nil; open one with sql.Open")
+		return nil, options{}, errors.New("sqlstore: the database is nil; open one with sql.Open")
 	}
 	d, err := dialect.get()
 	if err != nil {
-		return nil, err
+		return nil, options{}, err
 	}
 	o, err := newOptions(opts)
 	if err != nil {
-		return nil, err
+		return nil, o, err
 	}
-	q := newStatements(d, o.table)
-	s := &Store{db: db, q: q, timeout: o.timeout}
-	s.load.text, s.create.text, s.over.text, s.replace.text, s.put.text = q.load, q.create, q.over, q.replace, q.put
-	s.touch.text, s.count.text, s.add.text, s.entries.text = q.touch, q.count, q.add, q.entries
+	s := &Store{db: db, q: newStatements(d, o.table), timeout: o.timeout}
 	if d.oneWriter {
 		s.writing = make(chan struct{}, 1)
 	}
-	if o.sweep != nil {
-		go o.sweep.run(s)
-	}
-	return s, nil
+	return s, o, nil
 }
 
 // Place implements [stores.Store].

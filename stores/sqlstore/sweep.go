@@ -20,7 +20,11 @@ const sweepStep = 100
 //
 // No promise depends on it: what has expired is not found, swept or not.
 func (s *Store) Sweep(ctx context.Context, limit int) (removed int, err error) {
-	for _, t := range []table{{s.q.sessions, []string{"name"}}, {s.q.owners, []string{"owner", "name"}}} {
+	return s.sweep(ctx, limit, table{s.q.sessions, []string{"name"}}, table{s.q.owners, []string{"owner", "name"}})
+}
+
+func (s *Store) sweep(ctx context.Context, limit int, tables ...table) (removed int, err error) {
+	for _, t := range tables {
 		for removed < limit {
 			began := time.Now()
 			most := min(limit-removed, sweepStep)
@@ -87,10 +91,10 @@ type sweeping struct {
 	failed func(error)
 }
 
-func (w *sweeping) run(s *Store) {
+func (w *sweeping) run(sweep func(ctx context.Context, limit int) (int, error)) {
 	wait := rand.N(w.every)
 	for sleep(w.ctx, wait) {
-		if _, err := s.Sweep(w.ctx, math.MaxInt); err != nil && w.ctx.Err() == nil {
+		if _, err := sweep(w.ctx, math.MaxInt); err != nil && w.ctx.Err() == nil {
 			w.failed(err)
 		}
 		wait = w.every
