@@ -240,7 +240,8 @@ func TestServerStartsAgain(t *testing.T) {
 			d.server.Stop()
 			d.server.Start(t)
 			var away time.Duration
-			all, visits := d.processes(t, 2, times(20), func() {
+			const each = 200 // long enough that the load outlasts both restarts
+			all, visits := d.processes(t, 2, each, func() {
 				for range 2 {
 					time.Sleep(300 * time.Millisecond) // of load
 					d.server.Kill()
