@@ -86,7 +86,7 @@ type revocation struct {
 	expires int64 // Unix milliseconds
 }
 
-// Swap implements [stores.RevocationList]. It is two statements, and up to two more
+// Swap implements [stores.RevocationList]. It is two statements, and two or more others
 // where it does not replace old. Once for every hundredth part of the limit it also
 // counts the entries.
 func (r *Revocations) Swap(ctx context.Context, old string, e stores.Revocation) (now string, err error) {
@@ -104,24 +104,40 @@ func (r *Revocations) Swap(ctx context.Context, old string, e stores.Revocation)
 		if err != nil {
 			return err
 		}
-		n, err := r.swap(ctx, by, name, old, next, number)
-		if err != nil {
-			return err
+		// What is there may be over, or swept, between two statements.
+		for range swapTries {
+			var done bool
+			if now, done, err = r.try(ctx, by, name, old, next, number); err != nil || done {
+				return err
+			}
 		}
-		if now = e.Value; n > 0 {
-			return nil
-		}
-		there, err := r.at(ctx, by, name)
-		if err == nil && string(there.value) == e.Value && there.expires < next.expires {
-			_, err = r.s.changed(ctx, by, &r.prolong, next.expires, number, name, next.value, next.expires)
-		}
-		now = string(there.value)
-		return err
+		return errors.New("what is there changes all the time")
 	})
 	if err != nil {
 		return "", err
 	}
 	return now, nil
+}
+
+const swapTries = 10
+
+// try swaps once. It is done if now is what the key has then.
+func (r *Revocations) try(ctx context.Context, by querier, name, old string, next revocation, number int64) (now string, done bool, err error) {
+	n, err := r.swap(ctx, by, name, old, next, number)
+	if err != nil || n > 0 {
+		return string(next.value), true, err
+	}
+	there, err := r.at(ctx, by, name)
+	switch {
+	case err != nil:
+		return "", false, err
+	case string(there.value) == old: // it was another a moment ago
+		return "", false, nil
+	case string(there.value) == string(next.value) && there.expires < next.expires:
+		n, err = r.s.changed(ctx, by, &r.prolong, next.expires, number, name, next.value, next.expires)
+		return string(next.value), n > 0, err
+	}
+	return string(there.value), true, nil
 }
 
 // swap returns how many rows it wrote: one or none.

@@ -13,8 +13,8 @@ import (
 )
 
 // chromium starts a browser with an empty profile, in which every name below
-// .example is this machine. It is the one place that leaves a test out: where
-// there is no Chromium, unless BULLA_REQUIRE=1.
+// .example is this machine. Where there is no Chromium the test is left out, unless
+// BULLA_REQUIRE=1, as make test sets it.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")

@@ -4,6 +4,7 @@ package drivers_test
 
 import (
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -195,6 +196,54 @@ func TestRevocationsAreNotScanned(t *testing.T) {
 	requirePlan("bulla_sessions_revoked_pkey", "SELECT value FROM bulla_sessions_revoked WHERE name = 'x' AND expires > 1")
 	requirePlan("bulla_sessions_revoked_number", "SELECT name FROM bulla_sessions_revoked WHERE number > (SELECT number FROM bulla_sessions_revoked WHERE name = '') + 19000 AND expires > 1 AND name <> '' ORDER BY number LIMIT 10001")
 	requirePlan("bulla_sessions_revoked_expires", "SELECT name FROM bulla_sessions_revoked WHERE expires <= 5 ORDER BY expires LIMIT 100")
+}
+
+// An entry that is over and is swept while another takes its place: the Swap of a key
+// without a value is carried out, and never answers that there is none.
+func TestSwapCrossesSweep(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		list := d.revocations(t)
+		stop := make(chan struct{})
+		var sweeping sync.WaitGroup
+		defer sweeping.Wait()
+		defer close(stop)
+		sweeping.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := list.Sweep(t.Context(), 10); err != nil {
+					t.Errorf("Sweep: %v", err)
+				}
+			}
+		})
+		e := revocation("")
+		for i := range 400 {
+			e.Value, e.Until = []string{"a", "b"}[i%2], time.Now().Add(5*time.Millisecond)
+			now, err := list.Swap(t.Context(), "", e)
+			if errors.Is(err, stores.ErrInvalidRecord) {
+				continue // it was over before the call
+			}
+			require.NoError(t, err)
+			require.NotEmpty(t, now, "Swap %d", i)
+		}
+	})
+}
+
+// What is not the list's is an error, and shows nothing of it.
+func TestForeignRevocations(t *testing.T) {
+	d := sqlite(t)
+	list := d.revocations(t)
+	_, err := list.Since(t.Context(), "not a number")
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+	_, err = d.open(t).Exec("INSERT INTO bulla_sessions_revoked VALUES ('somebody', 'x', 9000000000000000, 1)")
+	require.NoError(t, err)
+	page, err := list.Since(t.Context(), "")
+	require.ErrorIs(t, err, stores.ErrUnavailable)
+	require.NotContains(t, err.Error(), "somebody")
+	require.Empty(t, page)
 }
 
 // At the limit only what needs no room goes on, until something is over.
