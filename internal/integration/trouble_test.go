@@ -42,20 +42,30 @@ func many(always, soaking int) int {
 // trouble is what becomes of requests and replies between a client and its server.
 type trouble struct {
 	every    atomic.Int64 // one reply in so many is lost, none if 0
+	counted  atomic.Int64 // replies, in order to lose one of each so many
 	requests atomic.Bool  // requests vanish, and the connection with them
 	replies  atomic.Bool  // replies do
 	lost     atomic.Int64
 }
 
-// loses tells whether the next reply is lost.
+// loses tells whether the next reply is lost: one at random of each so many, so that
+// a test that is short loses some too.
 func (tr *trouble) loses() bool {
 	n := tr.every.Load()
-	if n == 0 || rand.Int64N(n) != 0 {
+	if n == 0 {
+		return false
+	}
+	c := uint64(tr.counted.Add(1) - 1)
+	every := uint64(n)
+	if c%every != rand.New(rand.NewPCG(drawn, c/every)).Uint64N(every) {
 		return false
 	}
 	tr.lost.Add(1)
 	return true
 }
+
+// drawn lets each run of the tests lose others.
+var drawn = rand.Uint64()
 
 // dial is for a Redis client.
 func (tr *trouble) dial(ctx context.Context, network, addr string) (net.Conn, error) {
