@@ -21,19 +21,23 @@ type Session struct {
 
 // Reader reads sessions without sharing them, for package migrate, whose Source takes
 // Read and Retire. It is safe for concurrent use; make one with [NewReader].
-type Reader struct{ r alone.Reader }
+type Reader struct{ r *alone.Reader }
 
 // NewReader returns a reader of sessions that are configured as for [New]. notAfter, where
-// it is not zero, is when the Python side was switched off: what was signed in a cookie after that
-// is no session.
+// it is not zero, is when the Python side was switched off: what was signed in a cookie, or
+// began, after that is no session.
 func NewReader(store *Store, c Config, notAfter time.Time) (*Reader, error) {
 	p, _, err := newPlace(store, c)
 	if err != nil {
 		return nil, err
 	}
-	r := alone.Reader{Place: p.Place(), NotAfter: notAfter}
+	var lifetime time.Duration
 	if !c.Rolling {
-		r.Lifetime = c.Lifetime
+		lifetime = c.Lifetime
+	}
+	r, err := alone.New(p.Place(), lifetime, notAfter)
+	if err != nil {
+		return nil, fmt.Errorf("starsessions: %w", err)
 	}
 	return &Reader{r}, nil
 }

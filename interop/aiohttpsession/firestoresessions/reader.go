@@ -21,7 +21,7 @@ type Session struct {
 
 // Reader reads sessions without sharing them, for package migrate, whose Source takes
 // Read and Retire. It is safe for concurrent use; make one with [NewReader].
-type Reader struct{ r alone.Reader }
+type Reader struct{ r *alone.Reader }
 
 // NewReader returns a reader of sessions that are configured as for [New]. notAfter, where
 // it is not zero, is when the Python side was switched off: what was changed after that
@@ -31,7 +31,11 @@ func NewReader(store *Store, c Config, notAfter time.Time) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{alone.Reader{Place: p.Place(), NotAfter: notAfter}}, nil
+	r, err := alone.New(p.Place(), 0, notAfter)
+	if err != nil {
+		return nil, fmt.Errorf("firestoresessions: %w", err)
+	}
+	return &Reader{r}, nil
 }
 
 // Read returns the session that a cookie's value names. One that is not there, has
