@@ -1,13 +1,11 @@
-"""The Python half of the site; main.go has the other. FastAPI takes the same middleware."""
+"""The Python half of the site; main.go has the other. Starlette alone takes the same middleware."""
 
 import html
 import os
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.responses import HTMLResponse, RedirectResponse
-from starlette.routing import Route
 
 PAGE = """<!doctype html><title>Python</title>
 <p>Python: {who}</p>
@@ -16,31 +14,27 @@ PAGE = """<!doctype html><title>Python</title>
 <form method="post" action="/py/logout"><button>Log out</button></form>
 """
 
+app = FastAPI()
+app.add_middleware(SessionMiddleware, secret_key=os.environ["SESSION_SECRET"], https_only=True)
 
-async def home(request):
+
+@app.get("/py/", response_class=HTMLResponse)
+async def home(request: Request):
     who = "nobody"
     if "user" in request.session:
         request.session["visits"] = request.session.get("visits", 0) + 1
         who = f"{html.escape(request.session['user'])}, {request.session['visits']} visits in both halves"
-    return HTMLResponse(PAGE.format(who=who))
+    return PAGE.format(who=who)
 
 
-async def login(request):  # a real one asks for a password
+@app.post("/py/login")
+async def login(request: Request, user: str):  # a real one asks for a password
     request.session.clear()
-    request.session["user"] = request.query_params["user"]
+    request.session["user"] = user
     return RedirectResponse("/py/", status_code=303)
 
 
-async def logout(request):
+@app.post("/py/logout")
+async def logout(request: Request):
     request.session.clear()
     return RedirectResponse("/py/", status_code=303)
-
-
-app = Starlette(
-    routes=[
-        Route("/py/", home),
-        Route("/py/login", login, methods=["POST"]),
-        Route("/py/logout", logout, methods=["POST"]),
-    ],
-    middleware=[Middleware(SessionMiddleware, secret_key=os.environ["SESSION_SECRET"], https_only=True)],
-)

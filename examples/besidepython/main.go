@@ -6,9 +6,8 @@
 //	go run ./examples/besidepython -python http://localhost:8000
 //
 // The Go program stands in front: what it does not serve itself it passes on, so that a
-// site can move one path after the other. The Python half is Starlette with its own
-// SessionMiddleware, which FastAPI has too; package interop/starlette reads and writes
-// its cookie. A login there is one here, and so is a logout.
+// site can move one path after the other. The Python half is FastAPI with Starlette's
+// SessionMiddleware; package interop/starlette reads and writes its cookie. A login there is one here, and so is a logout.
 package main
 
 import (

@@ -20,11 +20,11 @@ const secret = "a secret of the test"
 // startPython runs app.py, and returns its URL.
 func startPython(t *testing.T) string {
 	const exe = "/usr/bin/python3"
-	if exec.Command(exe, "-c", "import starlette, uvicorn, itsdangerous").Run() != nil {
+	if exec.Command(exe, "-c", "import fastapi, uvicorn, itsdangerous").Run() != nil {
 		if os.Getenv("BULLA_REQUIRE") == "1" {
-			t.Fatal("python3-starlette, python3-uvicorn or python3-itsdangerous is missing")
+			t.Fatal("python3-fastapi, python3-uvicorn or python3-itsdangerous is missing")
 		}
-		t.Skip("left out: it needs python3-starlette, python3-uvicorn and python3-itsdangerous")
+		t.Skip("left out: it needs python3-fastapi, python3-uvicorn and python3-itsdangerous; on Debian: .ci/setup")
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
