@@ -33,6 +33,26 @@ func serve(s *Server, data string) []string {
 		"--listen_addresses=127.0.0.1", "--fsync=off", "--full_page_writes=off", "--max_connections=200"}
 }
 
+// SmallPostgreSQL starts a PostgreSQL server whose files can't grow beyond two megabytes:
+// it takes that for a disk that is full.
+func SmallPostgreSQL(t testing.TB) *Server {
+	t.Helper()
+	require(t, postgresql)
+	small := postgresql
+	small.program = "sh"
+	small.create = func(s *Server) error {
+		data := filepath.Join(s.Dir, "data")
+		if err := output(command(s.Dir, "initdb", "-D", data, "-U", "bulla", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1")); err != nil {
+			return err
+		}
+		// In blocks of 512 bytes. The last page does not fit as a whole: the system
+		// writes a part of it, as where there is no room, and not an error of its own.
+		s.args = append([]string{"-c", `ulimit -f 4104 && exec "$0" "$@"`, LookPath(postgresql.program)}, serve(s, data)...)
+		return nil
+	}
+	return start(t, small, nil)
+}
+
 // Standby starts a replica of a PostgreSQL server, which follows it.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()

@@ -165,6 +165,9 @@ func (s *Store) replaceBatch(ctx context.Context, keys []stores.Key, recs []stor
 // change runs a text that is not prepared and returns how many rows it changed.
 func (s *Store) change(ctx context.Context, text string, args []any) (n int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, by querier) error {
+		if err := s.fits(ctx, by, args); err != nil {
+			return err
+		}
 		res, err := by.ExecContext(ctx, text, args...)
 		if err == nil {
 			n, err = res.RowsAffected()

@@ -90,7 +90,7 @@ func (s *Store) failed(caller, ctx context.Context, err error) error {
 	}
 	d := s.q.dialect
 	switch {
-	case d.tooLarge(err):
+	case errors.Is(err, errPacket), d.tooLarge(err):
 		return fmt.Errorf("%w: %v: %w", stores.ErrTooLarge, d.name, err)
 	case d.full(err):
 		return fmt.Errorf("%w: %w: %v: %w", stores.ErrUnavailable, stores.ErrFull, d.name, err)
@@ -157,6 +157,9 @@ func (s *Store) stmt(ctx context.Context, st *statement) (*sql.Stmt, error) {
 
 // exec runs a statement.
 func (s *Store) exec(ctx context.Context, by querier, st *statement, args ...any) (sql.Result, error) {
+	if err := s.fits(ctx, by, args); err != nil {
+		return nil, err
+	}
 	p, err := s.stmt(ctx, st)
 	if err != nil {
 		return nil, err
@@ -165,6 +168,34 @@ func (s *Store) exec(ctx context.Context, by querier, st *statement, args ...any
 		return by.ExecContext(ctx, st.text, args...)
 	}
 	return p.ExecContext(ctx, args...)
+}
+
+// errPacket: see fits.
+var errPacket = errors.New("the server takes no statement of that length (max_allowed_packet)")
+
+// fits asks whether the server takes what is long. If it does not, it breaks the
+// connection off while the driver is still sending, or answers the statements that come
+// after this one with the same error.
+func (s *Store) fits(ctx context.Context, by querier, args []any) error {
+	const always = 1 << 19 // no server is set to take less
+	size := 0
+	for _, arg := range args {
+		if data, ok := arg.([]byte); ok {
+			size += len(data)
+		}
+	}
+	if size < always || s.q.dialect.packet == "" {
+		return nil
+	}
+	const around = 1 << 10 // the text, and the other arguments
+	var most int
+	if err := by.QueryRowContext(ctx, s.q.dialect.packet).Scan(&most); err != nil {
+		return err
+	}
+	if size+around > most {
+		return errPacket
+	}
+	return nil
 }
 
 // changed is exec, and returns how many rows were changed.

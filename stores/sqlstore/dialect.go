@@ -80,4 +80,8 @@ type dialect struct {
 	again    func(error) bool // nothing was carried out, and it may be asked again
 	full     func(error) bool
 	tooLarge func(error) bool
+
+	// packet asks for the longest statement that the server takes; none where a longer
+	// one has no worse consequence than an error.
+	packet string
 }

@@ -7,7 +7,8 @@
 //	mw, err := middleware.New(store, ...)
 //
 // It is tested with github.com/jackc/pgx/v5/stdlib, modernc.org/sqlite and
-// github.com/go-sql-driver/mysql; with PostgreSQL 15 and MariaDB 10.11.
+// github.com/go-sql-driver/mysql; with PostgreSQL 15, pgbouncer 1.18 before it, and MariaDB
+// 10.11. With MySQL itself it is not tested.
 //
 // # What is in the database
 //
@@ -50,13 +51,22 @@
 // # PostgreSQL
 //
 // The store keeps nothing in a connection, so pgbouncer may hand connections around in
-// transaction mode. Versions before 1.21 can't with prepared statements: there, put
-// default_query_exec_mode=exec into pgx's connection string.
+// transaction mode. Versions before 1.21, and later ones with max_prepared_statements=0,
+// can't with prepared statements, which pgx makes by itself: there, put
+// default_query_exec_mode=exec into its connection string. Where that is forgotten most
+// calls fail with [stores.ErrUnavailable].
+//
+// A table keeps a tenth of its pages free, so that what is there can be changed, and a
+// session ended, when the disk has no room for more ([stores.ErrFull]).
 //
 // All reads must be answered by the primary. A standby is refused: connect with
 // target_session_attrs=read-write where several hosts are named.
 //
 // # MySQL and MariaDB
+//
+// A record is limited by the server's max_allowed_packet: 16 MB in MariaDB and 64 MB in
+// MySQL, unless they are set otherwise. A record of more than half a megabyte takes one
+// statement more, which asks for that limit.
 //
 // Don't let a proxy send readings to replicas: a session that has ended would go on
 // there, and the store can't see it.

@@ -88,6 +88,7 @@ ON DUPLICATE KEY UPDATE number = LAST_INSERT_ID(number + 1)`,
 	tooLarge: func(err error) bool {
 		return mysqlError(err, "1153") || strings.Contains(err.Error(), "packet for query is too large")
 	},
+	packet: "SELECT @@max_allowed_packet",
 }
 
 // mysqlError tells whether err is the server's error of that number. The driver has it

@@ -15,11 +15,15 @@ import (
 	"github.com/bulla-go/bulla/stores/storetest"
 )
 
-// The contract, also where the server does not answer, and where replies get lost.
+// The contract, also where the server does not answer, where replies get lost, and where
+// there is no room.
 func TestContract(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, ...string) database{"PostgreSQL": postgresql, "MariaDB": mariadb} {
+	for name, how := range map[string]struct {
+		start func(testing.TB, ...string) database
+		small func(testing.TB) database
+	}{"PostgreSQL": {postgresql, smallPostgreSQL}, "MariaDB": {mariadb, smallMariaDB}} {
 		t.Run(name, func(t *testing.T) {
-			db := start(t)
+			db, small := how.start(t), how.small(t).store(t)
 			store := db.store(t)
 			proxy := redistest.NewProxy(t, db.server.Addr)
 			storetest.Run(t, storetest.Config{
@@ -35,12 +39,14 @@ func TestContract(t *testing.T) {
 					t.Cleanup(func() { proxy.LoseEvery(0) })
 					return store
 				},
+				Small: func(*testing.T) stores.Server { return small },
 			})
 			require.Positive(t, proxy.Lost())
+			requireFull(t, small)
 		})
 	}
 	t.Run("SQLite", func(t *testing.T) {
-		store := sqlite(t).store(t)
+		store, small := sqlite(t).store(t), smallSQLite(t).store(t)
 		storetest.Run(t, storetest.Config{
 			New: func(t *testing.T) stores.Server { return store },
 			// Without write-ahead logging, so that readers have to wait too.
@@ -54,11 +60,8 @@ func TestContract(t *testing.T) {
 				t.Cleanup(func() { conn.Close() })
 				return store
 			},
-			Small: func(t *testing.T) stores.Server {
-				small := sqlite(t)
-				small.dsn += "&_pragma=max_page_count(200)"
-				return small.store(t)
-			},
+			Small: func(*testing.T) stores.Server { return small },
 		})
+		requireFull(t, small)
 	})
 }
