@@ -114,10 +114,11 @@ func (m *Manager) renew(ctx context.Context, j *job) (*record.State, error) {
 	return uncopied(j.held, j.sent), nil // nobody knows whether it is still so
 }
 
-// uncopied returns st, of which the client gets no other copy than it was sent.
+// uncopied returns st, of which the client gets no other copy than it was sent. What the
+// client holds is itself, and no copy of which a server could be asked.
 func uncopied(st *record.State, sent string) *record.State {
 	same := *st
-	same.Copied, same.Payload = true, sent
+	same.Copied, same.Payload = !st.ClientHeld(), sent
 	return &same
 }
 

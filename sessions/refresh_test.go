@@ -8,7 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/sessions"
+	"github.com/bulla-go/bulla/sessions/internal/token"
+	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/cookiestore"
+	"github.com/bulla-go/bulla/stores/hybridstore"
 )
 
 // A request that only moves the expiry on, and meets the session's end or a failure,
@@ -79,4 +84,35 @@ func TestATouchGivesANewCopy(t *testing.T) {
 			return load(t, m, c.Token).Remaining()
 		}())
 	})
+}
+
+// A session that its cookie has no room for any more, sealed with what seals now, is read
+// as it is: of what the client holds nobody can be asked. Each request may say so several
+// times.
+func TestARefreshThatDoesNotFitTheCookie(t *testing.T) {
+	key := encrypt.GenerateKey()
+	short, err := encrypt.NewAESGCM(key)
+	require.NoError(t, err)
+	long, err := encrypt.NewXChaCha20Poly1305(key) // whose nonces are longer
+	require.NoError(t, err)
+	both, err := encrypt.NewKeyring(long, short)
+	require.NoError(t, err)
+
+	st := newStore(t)
+	hybrid, err := hybridstore.New(cookiestore.Sealed(), st)
+	require.NoError(t, err)
+	st.before = down(errOutage, "save")
+	for what, store := range map[string]stores.Store{"cookie": cookiestore.Sealed(), "hybrid": hybrid} {
+		t.Run(what, func(t *testing.T) {
+			tok := begin(t, newManager(t, store, sessions.Config{Encryptor: short}))
+			m := newManager(t, store, sessions.Config{Encryptor: both, Room: token.HeadChars(false) + len(tok.Payload)})
+			s := load(t, m, tok)
+			for _, p := range []sessions.Phase{sessions.Midway, sessions.Midway, sessions.BeforeResponse, sessions.AfterResponse} {
+				c, err := m.Commit(t.Context(), s, p)
+				require.NoError(t, err)
+				require.Equal(t, sessions.Keep, c.Action)
+			}
+			requireCount(t, m, tok, 1)
+		})
+	}
 }
