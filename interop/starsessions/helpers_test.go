@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type pair struct {
 	Redis     int    `json:"redis"`
 	Lifetime  int    `json:"lifetime"`
 	Rolling   bool   `json:"rolling"`
+	Between   bool   `json:"between"` // in Python a BaseHTTPMiddleware is around the handler
 }
 
 func (p pair) String() string {
@@ -85,18 +87,24 @@ func (p pair) serve(t testing.TB, client redis.UniversalClient, opts ...middlewa
 	return server.URL
 }
 
-// python runs the Python side of several pairs, in one process.
-func python(t testing.TB, pairs ...pair) func(pair) string {
-	exe := interoptest.FindPython(t, "starlette", "uvicorn", "itsdangerous", "cryptography", "redis")
-	configs := map[string]pair{}
-	for _, p := range pairs {
-		configs[p.String()] = p
+// twin is the one Python process of all tests.
+var twin interoptest.Program
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if log := twin.Stop(); code != 0 {
+		fmt.Fprintf(os.Stderr, "the Python side:\n%s", log)
 	}
-	require.Len(t, configs, len(pairs))
-	arg, err := json.Marshal(configs)
+	os.Exit(code)
+}
+
+// python returns where the Python side of a pair is.
+func (p pair) python(t testing.TB) string {
+	exe := interoptest.FindPython(t, "starlette", "uvicorn", "itsdangerous", "cryptography", "redis")
+	base := twin.URL(t, exe, "testdata/twin/app.py", "", "testdata/twin", "python")
+	config, err := json.Marshal(p)
 	require.NoError(t, err)
-	base := interoptest.Python(t, exe, "testdata/twin/app.py", string(arg), "testdata/twin", "python")
-	return func(p pair) string { return base + "/" + p.String() }
+	return base + "/" + base64.URLEncoding.EncodeToString(config)
 }
 
 func browse(t testing.TB, cookie ...string) *interoptest.Browser {

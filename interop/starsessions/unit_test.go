@@ -255,7 +255,7 @@ func TestCase14Room(t *testing.T) {
 	p := pair{Store: "cookie", Secret: "secret", Encryptor: "none", Lifetime: 3600}
 	mw := p.middleware(t, nil)
 	fits, refused := 0, 0
-	for n := 2000; n < 3000; n++ {
+	for n := 2700; n < 2900; n++ {
 		h := mw.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 			return sessions.Key[string]("a").Set(s, strings.Repeat("x", n))
 		})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,41 +35,73 @@ func FindPython(t testing.TB, modules ...string) string {
 // URL. path are folders in which it finds modules. It ends with the test.
 func Python(t testing.TB, python, program, arg string, path ...string) string {
 	t.Helper()
+	p := new(Program)
+	t.Cleanup(func() {
+		if log := p.Stop(); t.Failed() {
+			t.Logf("%s:\n%s", program, log)
+		}
+	})
+	return p.URL(t, python, program, arg, path...)
+}
+
+// Program is a program that several tests share. The zero Program has not started.
+type Program struct {
+	once sync.Once
+	stop context.CancelFunc
+	cmd  *exec.Cmd // nil where it does not run
+	log  strings.Builder
+	url  string
+}
+
+// URL starts the program, unless it runs, and returns where it is; see [Python].
+func (p *Program) URL(t testing.TB, python, program, arg string, path ...string) string {
+	t.Helper()
+	p.once.Do(func() { p.start(t, python, program, arg, path) })
+	if p.url == "" {
+		t.Fatalf("%s did not start", program)
+	}
+	return p.url
+}
+
+func (p *Program) start(t testing.TB, python, program, arg string, path []string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, python, program, arg)
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+strings.Join(path, ":"), "PYTHONDONTWRITEBYTECODE=1", "PYTHONWARNINGS=ignore")
-	var log strings.Builder
-	cmd.Stderr = &log
-	out, err := cmd.StdoutPipe()
+	p.stop = cancel
+	p.cmd = exec.CommandContext(ctx, python, program, arg)
+	p.cmd.Env = append(os.Environ(), "PYTHONPATH="+strings.Join(path, ":"), "PYTHONDONTWRITEBYTECODE=1", "PYTHONWARNINGS=ignore")
+	p.cmd.Stderr = &p.log
+	out, err := p.cmd.StdoutPipe()
 	if err == nil {
-		err = cmd.Start()
+		err = p.cmd.Start()
 	}
 	if err != nil {
-		cancel()
+		p.cmd = nil
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	ok := lines.Scan()
-	port := lines.Text()
-	t.Cleanup(func() {
-		cancel()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s:\n%s", program, log.String())
-		}
-	})
-	if !ok {
-		t.Fatalf("%s printed no port", program)
+	if !lines.Scan() {
+		t.Fatalf("%s printed no port:\n%s", program, p.Stop())
 	}
-	url := "http://127.0.0.1:" + port
+	url := "http://127.0.0.1:" + lines.Text()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get(url + "/")
 		if err == nil {
 			resp.Body.Close()
-			return url
+			p.url = url
+			return
 		}
 		if time.Now().After(end) {
 			t.Fatal(fmt.Errorf("%s does not answer: %w", program, err))
 		}
 	}
+}
+
+// Stop ends the program, if it runs, and returns what it wrote to its standard error.
+func (p *Program) Stop() string {
+	if p.cmd == nil {
+		return ""
+	}
+	p.stop()
+	p.cmd.Wait()
+	p.cmd = nil
+	return p.log.String()
 }

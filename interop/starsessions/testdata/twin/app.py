@@ -1,29 +1,29 @@
-"""The application that the tests drive beside one in Go. Its only argument is JSON."""
+"""Applications that the tests drive beside one in Go.
+
+The path is the configuration, as JSON in base64url: so one process serves all tests.
+"""
 
 import asyncio
 import base64
 import json
 import socket
-import sys
 
 import uvicorn
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starsessions import SessionMiddleware, load_session, regenerate_session_id
 from starsessions.encryptors import AESGCMEncryptor, FernetEncryptor, NoopEncryptor
 from starsessions.stores.cookie import CookieStore
 from starsessions.stores.redis import RedisStore
 
-configs = json.loads(sys.argv[1])  # by name, which is the first part of the path
 
-
-def store(config):
+def store(config, connection):
     if config["store"] == "cookie":
         return CookieStore(config["secret"])
-    connection = Redis(port=config["redis"])
     if config["store"] == "cas":
         from cas_store import CASRedisStore
 
@@ -46,6 +46,10 @@ async def act(request):
     for name, value in query.multi_items():
         if name == "sleep":
             await asyncio.sleep(float(value))
+        elif name == "hold":  # says that the session is loaded, and waits to be let go
+            redis = request.app.state.redis
+            await redis.rpush(value + ":there", 1)
+            await redis.blpop(value + ":go", 30)
         elif name == "incr":
             session[value] = session.get(value, 0) + 1
         elif name == "login":
@@ -58,10 +62,6 @@ async def act(request):
     return Tolerant({"session": dict(session), "metadata": request.scope["session_handler"].metadata})
 
 
-async def ready(request):
-    return JSONResponse("ready")
-
-
 class Tolerant(JSONResponse):
     """Python's own JSON, which has NaN and halves of surrogates."""
 
@@ -69,19 +69,37 @@ class Tolerant(JSONResponse):
         return json.dumps(content).encode()
 
 
+class Between(BaseHTTPMiddleware):
+    async def dispatch(self, request, call_next):
+        return await call_next(request)
+
+
 def application(config):
-    middleware = Middleware(
+    connection = Redis(port=config["redis"])
+    sessions = Middleware(
         SessionMiddleware,
-        store=store(config),
+        store=store(config, connection),
         lifetime=config["lifetime"],
         rolling=config["rolling"],
         encryptor=encryptor(config),
     )
-    return Starlette(routes=[Route("/", act)], middleware=[middleware])
+    between = [Middleware(Between)] if config["between"] else []
+    app = Starlette(routes=[Route("/", act)], middleware=[sessions] + between)
+    app.state.redis = connection
+    return app
 
 
-routes = [Mount("/" + name, app=application(config)) for name, config in configs.items()]
-app = Starlette(routes=[Route("/", ready)] + routes)
+applications = {}
+
+
+async def app(scope, receive, send):
+    name = scope["path"].strip("/")
+    if not name:
+        return await JSONResponse("ready")(scope, receive, send)
+    if name not in applications:
+        applications[name] = application(json.loads(base64.urlsafe_b64decode(name)))
+    await applications[name]({**scope, "path": "/"}, receive, send)
+
 
 # With the protocol named asyncio sets TCP_NODELAY; without, each answer takes 40 ms.
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
