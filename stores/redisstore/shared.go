@@ -38,7 +38,8 @@ var (
 // NewShared returns a server of shared values; see [New] for the client. A key that
 // the other system has left without an expiry counts as one that lives for as long as
 // forever says. prefix begins every key, unless [WithPrefix] or [WithKeyFunc] says
-// otherwise; [WithStaleReads] is refused, since a value here does not say how old it is.
+// otherwise; [WithStaleReads] is refused, since a value here does not say how old it is,
+// and so is a name with braces that a Cluster does not take for a hash tag.
 func NewShared(client redis.UniversalClient, prefix string, forever time.Duration, opts ...Option) (*Shared, error) {
 	var o options
 	for _, opt := range opts {
@@ -58,6 +59,9 @@ func NewShared(client redis.UniversalClient, prefix string, forever time.Duratio
 	s, err := New(client, opts...)
 	if err != nil {
 		return nil, err
+	}
+	if name := s.name(stores.ForeignKey(strings.Repeat("0", 32))); strings.Contains(name, "}") && !tagged(name) {
+		return nil, fmt.Errorf("redisstore: of keys such as %q a Cluster has no other on the same node; make the braces in the prefix or the function a hash tag, as {app}, or take them out", name)
 	}
 	return &Shared{s, forever}, nil
 }
@@ -131,18 +135,23 @@ return 1
 // must have on the same node.
 func (s *Shared) names(key stores.Key) (name, beside string) {
 	name = s.store.name(key)
-	if _, tag, ok := strings.Cut(name, "{"); ok && strings.Index(tag, "}") > 0 {
+	if tagged(name) {
 		return name, name + ":bulla"
 	}
 	return name, "{" + name + "}:bulla"
 }
 
+// tagged tells whether a Cluster looks at a part of the name alone: at what is between
+// the first "{" and the first "}" after it, if there is something.
+func tagged(name string) bool {
+	_, tag, ok := strings.Cut(name, "{")
+	return ok && strings.Index(tag, "}") > 0
+}
+
 // on is the command of a script on a record.
 func (s *Shared) on(script *script, key stores.Key, args ...any) write {
 	name, beside := s.names(key)
-	w := script.on(name, append([]any{beside}, args...)...)
-	w.args[2] = 2
-	return w
+	return script.onTwo(name, beside, args...)
 }
 
 // Load implements [stores.Server]. It is one round trip, to the primary.

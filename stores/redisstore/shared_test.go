@@ -124,6 +124,43 @@ func TestSharedContract(t *testing.T) {
 	})
 }
 
+// Whatever a name looks like, a Cluster has the note of its end on the same node; where
+// that can't be, the name is refused.
+func TestSharedNamesInACluster(t *testing.T) {
+	ctx := t.Context()
+	cluster := redistest.Cluster(t).Client()
+	around := func(before, after string) redisstore.Option {
+		return redisstore.WithKeyFunc(func(k stores.Key) string { return before + k.Name() + after })
+	}
+	for what, opt := range map[string]redisstore.Option{
+		"no braces": around("a:", ":z"), "the ID as tag": around("a:{", "}:z"), "a tag before": around("{app}:", ""), "a tag after": around("", "{app}"),
+		"open": around("a{", ""), "open twice": around("{{", ":z"), "a tag, and more": around("{app}:{", "}}"), "empty, in front of a tag": around("{{}", ""),
+		"prefix": redisstore.WithPrefix("{app}"), "an open prefix": redisstore.WithPrefix("{"), "no prefix": redisstore.WithPrefix(""),
+	} {
+		s := newShared(t, cluster, opt)
+		for range 20 { // IDs in all parts of the Cluster
+			key, rec := stores.ForeignKey(rand.Text()), stores.Record{Data: []byte(rand.Text()), Expires: time.Now().Add(time.Hour)}
+			_, err := s.Save(ctx, key, rec)
+			require.NoError(t, err, what)
+			got, err := s.Load(ctx, key, stores.Fresh)
+			require.NoError(t, err, what)
+			rec.Revision, err = s.Touch(ctx, key, got.Revision, rec.Expires)
+			require.NoError(t, err, what)
+			require.NoError(t, s.Retire(ctx, key, time.Minute), what)
+			rec.Data = []byte("\x00bulla stub\x00E12345678")
+			_, err = s.Save(ctx, key, rec)
+			require.NoError(t, err, what)
+		}
+	}
+	for _, opt := range []redisstore.Option{
+		redisstore.WithPrefix("app}"), redisstore.WithPrefix("{}"), redisstore.WithPrefix("{}{app}"), redisstore.WithPrefix("a}b{c"),
+		around("", "}"), around("{}:{", "}"),
+	} {
+		_, err := redisstore.NewShared(cluster, "x", time.Hour, opt)
+		require.ErrorContains(t, err, "hash tag")
+	}
+}
+
 // What another program writes under the name is read as it is; an end deletes it, and
 // is remembered beside.
 func TestSharedWire(t *testing.T) {
