@@ -553,6 +553,32 @@ func TestRevokeOthersEndsTheCopies(t *testing.T) {
 	})
 }
 
+// Where the session can't get a new ID any more, RevokeOthers fails and ends nothing: the
+// user who is told of the failure is still logged in.
+func TestRevokeOthersTooLate(t *testing.T) {
+	fleets(t, func(f *fleet) {
+		own, other := f.login(0, "", "ada"), f.login(1, "", "ada")
+		var failed error
+		h := f.all[0].HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+			fmt.Fprint(w, "begun")
+			failed = f.revokeOthers(r, s)
+			return nil
+		})
+		require.Equal(f.t, http.StatusOK, ask(h, "/", own).StatusCode)
+		require.ErrorIs(f.t, failed, sessions.ErrTooLate)
+		f.everywhere(own, "ada")
+		f.everywhere(other, "ada")
+
+		a := f.do(0, own, func(r *http.Request, s *sessions.Session) error {
+			f.do(1, own, logOut)
+			return errors.Join(sessions.Commit(r.Context()), f.revokeOthers(r, s))
+		})
+		require.ErrorIs(f.t, a.err, sessions.ErrEnded)
+		f.everywhere(own, "")
+		f.everywhere(other, "ada")
+	})
+}
+
 // A logout in another tab, while one ends the others.
 func TestLogoutCrossesRevokeOthers(t *testing.T) {
 	fleets(t, func(f *fleet) {

@@ -224,7 +224,9 @@ func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 }
 
 // RevokeOthers is RevokeAll for all sessions of s's owner but s itself. It also
-// changes s, which must be committed: the middleware does that.
+// changes s, which must be committed: the middleware does that. A session in a cookie
+// (WithRevocation) gets a new ID; when the response has begun, which is [ErrTooLate],
+// nothing ends.
 func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if m.revocation.listsOwners() {
 		return 0, m.revokeOthersListed(ctx, s)

@@ -257,6 +257,13 @@ func (m *Manager) revokeOthersListed(ctx context.Context, s *Session) error {
 		return fmt.Errorf("%w: the session has no owner yet; call SetOwner at login, and commit", stores.ErrNotFound)
 	}
 	own := sealed.Groups[0]
+	// What can't get a new ID would end with the others.
+	s.mu.Lock()
+	err := s.mayMove()
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	next, err := m.revocation.RaiseFrom(ctx, own.Key, own.Number)
 	if err != nil {
 		return err

@@ -135,13 +135,21 @@ func (s *Session) Regenerate() error {
 	return s.regenerate()
 }
 
+// mayMove tells whether the session can get a new ID. It needs s.mu.
+func (s *Session) mayMove() error {
+	switch {
+	case s.fixed:
+		return ErrTooLate
+	case s.gone:
+		return ErrEnded
+	}
+	return nil
+}
+
 // regenerate needs s.mu.
 func (s *Session) regenerate() error {
-	if s.fixed {
-		return ErrTooLate
-	}
-	if s.gone {
-		return ErrEnded
+	if err := s.mayMove(); err != nil {
+		return err
 	}
 	s.login = true
 	if !s.held.Exists() && s.next.IsZero() {
