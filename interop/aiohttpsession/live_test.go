@@ -3,9 +3,10 @@
 package aiohttpsession
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net/http/httptest"
 	"net/url"
 	"strconv"
@@ -60,8 +61,8 @@ func TestCase16And17And19Live(t *testing.T) {
 	require.NoError(t, err)
 	text := base64.URLEncoding.EncodeToString(key)
 	arg, err := json.Marshal(map[string]map[string]any{
-		"cookie-aged":    {"store": "cookie", "key": text, "max_age": 3600},
-		"cookie-ageless": {"store": "cookie", "key": text, "max_age": nil},
+		"cookie-aged":    {"store": "cookie", "redis": port, "key": text, "max_age": 3600},
+		"cookie-ageless": {"store": "cookie", "redis": port, "key": text, "max_age": nil},
 		"redis-aged":     {"store": "redis", "redis": port, "max_age": 3600},
 		"redis-ageless":  {"store": "redis", "redis": port, "max_age": nil},
 	})
@@ -96,7 +97,7 @@ func TestCase16And17And19Live(t *testing.T) {
 			require.Contains(t, after, `"half": "\ud800"`)
 			require.Contains(t, after, `"": 1`)
 			for i := range 60 {
-				require.EqualValues(t, i+2, b.Do([]string{py, goes}[rand.N(2)], "incr=n").Session["n"])
+				require.EqualValues(t, i+2, b.Do([]string{py, goes}[mathrand.N(2)], "incr=n").Session["n"])
 			}
 
 			kept := b.Cookie
@@ -125,6 +126,59 @@ func TestCase16And17And19Live(t *testing.T) {
 			require.Equal(t, map[string]any{"user": "dave", "x": map[string]any{"y": []any{1.0, 2.0}}, "é": "日本"}, b.Do(py, "").Session)
 		})
 	}
+}
+
+// What Python does beside Go. It saves only what has changed, so its reads undo nothing;
+// and it saves without looking, so of two changes at once its own stays, and one that
+// crosses a logout brings the session back, for Python. Go remembers the end.
+func TestPythonBesideGo(t *testing.T) {
+	exe := interoptest.FindPython(t, "aiohttp_session", "cryptography", "redis")
+	server := redistest.Single(t)
+	client := server.Client()
+	port, err := strconv.Atoi(server.Addr[strings.LastIndexByte(server.Addr, ':')+1:])
+	require.NoError(t, err)
+	text := base64.URLEncoding.EncodeToString(key)
+	arg, err := json.Marshal(map[string]map[string]any{
+		"cookie": {"store": "cookie", "redis": port, "key": text, "max_age": 3600},
+		"redis":  {"store": "redis", "redis": port, "max_age": 3600},
+	})
+	require.NoError(t, err)
+	base := interoptest.Python(t, exe, "testdata/app.py", string(arg))
+	slow := func(py, cookie, query string, beside func()) *interoptest.Browser {
+		name := rand.Text()
+		b := browse(t, cookie)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.Try(py, "hold="+name+query)
+		}()
+		require.NoError(t, client.BLPop(t.Context(), 30*time.Second, name+":there").Err())
+		beside()
+		require.NoError(t, client.RPush(t.Context(), name+":go", 1).Err())
+		<-done
+		return b
+	}
+
+	goes, py := serve(t, newRedis(t, server.Addr), time.Hour), base+"/redis"
+	b := browse(t)
+	b.Do(py, "login=alice&incr=n")
+	change := func() { b.Do(goes, "incr=n") }
+	slow(py, b.Cookie, "", change)
+	require.EqualValues(t, 2, b.Do(py, "").Session["n"], "a read undoes nothing")
+	slow(py, b.Cookie, "&incr=other", change)
+	require.Equal(t, map[string]any{"user": "alice", "n": 2.0, "other": 1.0}, b.Do(goes, "").Session, "the change in Go is lost")
+	kept := b.Cookie
+	slow(py, kept, "&incr=other", func() { b.Do(goes, "logout=1") })
+	require.Equal(t, "alice", browse(t, kept).User(py))
+	require.Nil(t, browse(t, kept).User(goes))
+
+	store, err := EncryptedCookie(key)
+	require.NoError(t, err)
+	goes, py = serve(t, store, time.Hour), base+"/cookie"
+	b = browse(t)
+	b.Do(py, "login=alice")
+	last := slow(py, b.Cookie, "&incr=n", func() { b.Do(goes, "incr=n") })
+	require.EqualValues(t, 1, last.Do(goes, "").Session["n"], "in a cookie the last response wins")
 }
 
 // A session ends max_age after its last change; reading it does not count.

@@ -2,6 +2,7 @@ package authx
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -37,6 +38,32 @@ func TestNoID(t *testing.T) {
 	}
 	_, err = NewCookie("")
 	require.Error(t, err)
+}
+
+func FuzzSessionID(f *testing.F) {
+	s, err := itsdangerous.NewURLSafeTimedSerializer("secret")
+	require.NoError(f, err)
+	c, err := NewCookie("secret")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, value string, payload []byte) {
+		if _, _, err := c.SessionID(value, 0); err == nil {
+			t.Fatalf("%q was not signed", value)
+		}
+		id, at, err := c.SessionID(s.SignAt(payload, time.Unix(1, 0)), 0)
+		if err != nil {
+			require.ErrorIs(t, err, ErrCookie)
+			require.Empty(t, id)
+			return
+		}
+		require.NotEmpty(t, id)
+		require.EqualValues(t, 1, at.Unix())
+	})
+}
+
+func TestCorpus(t *testing.T) {
+	files, err := os.ReadDir("testdata/fuzz/FuzzSessionID")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
 }
 
 func ExampleCookie_SessionID() {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,6 +98,19 @@ func TestCase05Bombs(t *testing.T) {
 	}
 }
 
+// Of a bomb no more is unpacked than the limit.
+func TestCase05ABombCostsNothing(t *testing.T) {
+	s, err := NewURLSafeTimedSerializer("secret")
+	require.NoError(t, err)
+	text := s.signer.Sign("." + encoding.EncodeToString(deflate(t, strings.Repeat("a", 1<<25))))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = s.Unsign(text, 0)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, ErrMalformed)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
+}
+
 // Whatever is changed is refused, and nothing has a second spelling.
 func TestCase02EveryCharacter(t *testing.T) {
 	one := interoptest.Read(t).Named(t, "starlette")[0]
@@ -118,6 +133,10 @@ func TestCase02EveryCharacter(t *testing.T) {
 	}
 	for _, text := range []string{"", ".", "..", "...", one.Cookie + "=", one.Cookie + ".", "." + one.Cookie, one.Cookie + "\n"} {
 		refused(text)
+	}
+	for _, length := range []int{0, 19, 21} {
+		_, err := signer.Unsign(one.Cookie[:len(one.Cookie)-27]+encoding.EncodeToString(make([]byte, length)), 0)
+		require.ErrorIs(t, err, ErrMalformed, "an HMAC-SHA1 has 20 bytes")
 	}
 	// The last character of 27 has two bits that no byte has.
 	last := one.Cookie[len(one.Cookie)-1]
@@ -154,6 +173,19 @@ func TestCase03Times(t *testing.T) {
 		_, err := s.Unsign(signRaw(s, "v", clock), 0)
 		require.ErrorIs(t, err, ErrMalformed, clock)
 	}
+}
+
+// Python's times begin in 1970, and so do ours: what is signed before is good for nothing.
+func TestCase03Before1970(t *testing.T) {
+	s, err := NewTimestampSigner("secret")
+	require.NoError(t, err)
+	for _, at := range []time.Time{{}, time.Unix(-1, 0), time.Unix(0, 0)} {
+		_, err := s.Unsign(s.SignAt("v", at), 0)
+		require.ErrorIs(t, err, ErrMalformed)
+	}
+	got, err := s.Unsign(s.SignAt("v", time.Unix(1, 0)), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, got.At.Unix())
 }
 
 func TestCase03Ages(t *testing.T) {
@@ -212,6 +244,42 @@ func TestSaltsSeparate(t *testing.T) {
 	require.ErrorIs(t, err, ErrSignature)
 	_, err = signer.Unsign(serializer.Sign([]byte("{}")), 0)
 	require.ErrorIs(t, err, ErrSignature)
+}
+
+// Debian's itsdangerous reads what we sign, and we read what it signs.
+func TestPythonReadsOurs(t *testing.T) {
+	exe := interoptest.FindPython(t, "itsdangerous")
+	const secret, value, payload = "sécret 🔑", "a.value.with.dots", `{"sid":"é"}`
+	signer, err := NewTimestampSigner(secret)
+	require.NoError(t, err)
+	serializer, err := NewURLSafeTimedSerializer("newer", secret)
+	require.NoError(t, err)
+	older, err := NewURLSafeTimedSerializer(secret)
+	require.NoError(t, err)
+	cmd := exec.Command(exe, "-c", `
+import sys
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
+secret, text, packed = sys.argv[1:]
+signer, serializer = TimestampSigner(secret), URLSafeTimedSerializer(secret)
+assert signer.unsign(text, max_age=60).decode() == "a.value.with.dots"
+assert serializer.loads(packed, max_age=60) == {"sid": "é"}
+print(signer.sign("theirs").decode())
+print(serializer.dumps({"sid": "theirs"}))
+print(serializer.dumps({"sid": "theirs" * 50}))
+`, secret, signer.Sign(value), older.Sign([]byte(payload)))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	lines := strings.Fields(string(out))
+	require.Len(t, lines, 3)
+	got, err := signer.Unsign(lines[0], time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, "theirs", got.Value)
+	for i, times := range []int{1, 50} {
+		got, err = serializer.Unsign(lines[1+i], time.Minute)
+		require.NoError(t, err)
+		require.True(t, got.Retired)
+		require.Equal(t, `{"sid":"`+strings.Repeat("theirs", times)+`"}`, got.Value)
+	}
 }
 
 func TestZeroVerifiesNothing(t *testing.T) {

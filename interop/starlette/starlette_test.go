@@ -116,6 +116,15 @@ func TestCase16And17Live(t *testing.T) {
 				require.Nil(t, b.User(goes))
 			}
 
+			// Of two changes at once the last response wins: one is lost.
+			b = browse(t)
+			b.Do(py, "login=alice")
+			other := browse(t, b.Cookie)
+			b.Do(goes, "incr=n")
+			other.Do(py, "incr=n&incr=m")
+			b.Cookie = other.Cookie
+			require.Equal(t, map[string]any{"user": "alice", "n": 1.0, "m": 1.0}, b.Do(goes, "").Session)
+
 			b = browse(t)
 			b.Do(goes, "login=dave&set="+url.QueryEscape(`{"x":{"y":[1,2]},"é":"日本"}`))
 			require.Equal(t, map[string]any{"user": "dave", "x": map[string]any{"y": []any{1.0, 2.0}}, "é": "日本"}, b.Do(py, "").Session)

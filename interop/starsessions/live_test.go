@@ -4,7 +4,8 @@ package starsessions
 
 import (
 	"bytes"
-	"context"
+	"encoding/base64"
+	"encoding/json"
 	"math/rand/v2"
 	"net/url"
 	"os/exec"
@@ -28,9 +29,11 @@ func all(port int) (list []pair) {
 	return list
 }
 
-// odd is what Go's JSON can't hold, as Python's set=… reads it.
-const odd = `{"nan": NaN, "inf": [Infinity, {"a": -Infinity}], "half": "\ud800", "\udc00": 1, "": "empty", ` +
-	`"big": 1` + "0000000000000000000000000000000000000000" + `, "é": "日本", "roles": ["admin", null, true, 3.25]}`
+// odd is what Go's JSON can't hold, or its sessions can't, as Python's set=… reads it.
+var odd = `{"nan": NaN, "inf": [Infinity, {"a": -Infinity}], "half": "\ud800", "\udc00": 1, "": "empty", ` +
+	`"big": 1` + "0000000000000000000000000000000000000000" + `, "é": "日本", "roles": ["admin", null, true, 3.25], "` + long + `": "long"}`
+
+var long = strings.Repeat("n", 256)
 
 func TestCase16And17And19Live(t *testing.T) {
 	server, port := newRedis(t)
@@ -41,7 +44,7 @@ func TestCase16And17And19Live(t *testing.T) {
 			b := browse(t)
 
 			// Begun there, used here, and back.
-			before := b.Do(py, "login=alice&set="+url.QueryEscape(odd+"")).Metadata["created"]
+			before := b.Do(py, "login=alice&set="+url.QueryEscape(odd)).Metadata["created"]
 			if p.Store == "redis" {
 				require.InDelta(t, client.PTTL(t.Context(), Prefix+b.Cookie).Val().Seconds(), b.Do(goes, "").Remaining, 2)
 			}
@@ -49,7 +52,7 @@ func TestCase16And17And19Live(t *testing.T) {
 			after := b.Do(py, "")
 			require.Equal(t, "日本", after.Session["é"])
 			for name, want := range map[string]string{
-				"nan": "NaN", "inf": `[Infinity, {"a": -Infinity}]`, "half": `"\ud800"`, `\udc00`: "1", "": `"empty"`,
+				"nan": "NaN", "inf": `[Infinity, {"a": -Infinity}]`, "half": `"\ud800"`, `\udc00`: "1", "": `"empty"`, long: `"long"`,
 				"big": "1" + strings.Repeat("0", 40), "roles": `["admin", null, true, 3.25]`, "n": "1",
 			} {
 				require.Contains(t, after.Text, `"`+name+`": `+want)
@@ -205,20 +208,35 @@ func TestCase21MadeUpIDs(t *testing.T) {
 // and what those write by us: no code of the twin's is in it.
 func TestVectorsBothWays(t *testing.T) {
 	exe := interoptest.FindPython(t, "itsdangerous", "cryptography")
-	for _, p := range all(0) {
-		if p.Store != "cookie" {
-			continue
+	server, port := newRedis(t)
+	client := server.Client()
+	list := all(port)
+	browsers, records := make([]*interoptest.Browser, len(list)), make([]string, len(list))
+	var lines bytes.Buffer
+	for i, p := range list {
+		browsers[i] = browse(t)
+		browsers[i].Do(p.serve(t, client), "login=alice&set="+url.QueryEscape(`{"é":["日本"]}`))
+		records[i] = browsers[i].Cookie
+		if p.Store == "redis" {
+			records[i] = base64.StdEncoding.EncodeToString([]byte(client.Get(t.Context(), Prefix+browsers[i].Cookie).Val()))
 		}
-		b := browse(t)
-		goes := p.serve(t, nil)
-		b.Do(goes, "login=alice&set="+url.QueryEscape(`{"é":["日本"]}`))
-		cmd := exec.CommandContext(context.Background(), exe, "testdata/resign.py", p.Secret, p.Encryptor, p.Key, b.Cookie)
-		var log bytes.Buffer
-		cmd.Stderr = &log
-		out, err := cmd.Output()
-		require.NoError(t, err, log.String())
-		b.Cookie = strings.TrimSpace(string(out))
-		got := b.Do(goes, "").Session
-		require.Equal(t, map[string]any{"user": "alice", "é": []any{"日本"}, "python": "was here"}, got)
+		require.NoError(t, json.NewEncoder(&lines).Encode([]string{p.Store, p.Secret, p.Encryptor, p.Key, records[i]}))
+	}
+	cmd := exec.CommandContext(t.Context(), exe, "testdata/resign.py")
+	var log bytes.Buffer
+	cmd.Stdin, cmd.Stderr = &lines, &log
+	out, err := cmd.Output()
+	require.NoError(t, err, log.String())
+	answers := strings.Fields(string(out))
+	require.Len(t, answers, len(list))
+	for i, p := range list {
+		b := browsers[i]
+		if b.Cookie = answers[i]; p.Store == "redis" {
+			data, err := base64.StdEncoding.DecodeString(answers[i])
+			require.NoError(t, err)
+			b.Cookie = "0123456789abcdef0123456789abcdef"
+			require.NoError(t, client.Set(t.Context(), Prefix+b.Cookie, data, time.Hour).Err())
+		}
+		require.Equal(t, map[string]any{"user": "alice", "é": []any{"日本"}, "python": "was here"}, b.Do(p.serve(t, client), "").Session, p)
 	}
 }

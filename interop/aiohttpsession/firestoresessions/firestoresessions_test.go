@@ -69,6 +69,14 @@ func TestDocuments(t *testing.T) {
 	require.Empty(t, b.Cookie)
 	require.Nil(t, browse(t, kept).User(goes))
 
+	// A change of Python's that crosses a logout brings the session back.
+	set(time.Now().Unix())
+	b = browse(t, id)
+	b.Do(goes, "logout=1")
+	require.Nil(t, browse(t, id).User(goes))
+	set(time.Now().Unix())
+	require.Equal(t, "alice", browse(t, id).User(goes))
+
 	set(time.Now().Unix() - 3700)
 	require.Nil(t, browse(t, id).User(goes), "created is what counts")
 	require.Nil(t, browse(t, "unknown-unknown-unkn").User(goes))

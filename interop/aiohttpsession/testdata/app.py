@@ -30,17 +30,19 @@ async def act(request):
         elif name == "set":
             for key, one in json.loads(value).items():
                 session[key] = one
-        elif name == "changed":
-            session.changed()
+        elif name == "hold":  # says that the session is loaded, and waits to be let go
+            await request.app["redis"].rpush(value + ":there", 1)
+            await request.app["redis"].blpop(value + ":go", 30)
     return web.json_response({"session": dict(session), "created": session.created})
 
 
 async def application(config):
     app = web.Application()
+    app["redis"] = redis.asyncio.Redis(port=config["redis"])
     if config["store"] == "cookie":
         storage = EncryptedCookieStorage(base64.urlsafe_b64decode(config["key"]), max_age=config["max_age"])
     else:
-        storage = RedisStorage(redis.asyncio.Redis(port=config["redis"]), max_age=config["max_age"])
+        storage = RedisStorage(app["redis"], max_age=config["max_age"])
     setup(app, storage)
     app.router.add_get("/", act)
     return app
