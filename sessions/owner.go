@@ -153,6 +153,17 @@ type OwnedSession struct {
 	Expires  time.Time // when it ends unless it is used
 }
 
+// carriedOut returns ctx for what a client has asked for and does not wait for: who ends
+// all of a user's sessions and closes the page must not have ended half of them. As in a
+// commit only time stops it; as there may be many sessions, that is the caller's.
+func carriedOut(ctx context.Context) (context.Context, context.CancelFunc) {
+	on := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(on, deadline)
+	}
+	return on, func() {}
+}
+
 func (m *Manager) owned(what string) error {
 	switch {
 	case m.owners == nil && m.revocation.listsOwners():
@@ -187,7 +198,8 @@ func (m *Manager) Sessions(ctx context.Context, userID string) ([]OwnedSession, 
 
 // Revoke ends one of userID's sessions. A handle that is not one of theirs is
 // [stores.ErrNotFound]: nobody can end another's session. A handle that the session
-// had before its last new ID is as good for some minutes.
+// had before its last new ID is as good for some minutes. It does not stop where ctx is
+// cancelled; see [Manager.RevokeAll].
 func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) error {
 	if err := m.owned("Revoke"); err != nil {
 		return err
@@ -196,6 +208,8 @@ func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) erro
 	if err != nil {
 		return fmt.Errorf("%w: not a handle", stores.ErrNotFound)
 	}
+	ctx, cancel := carriedOut(ctx)
+	defer cancel()
 	started := m.clock()
 	if err = m.owners.EndOne(ctx, userID, key); err == nil {
 		m.emit(ctx, evRevoked, key, started, Event{})
@@ -208,6 +222,10 @@ func (m *Manager) Revoke(ctx context.Context, userID string, handle Handle) erro
 // cookie cache, within its time. A store without room for another byte may have none
 // to tell the logins that are under way: then the sessions have ended, and the error
 // is [stores.ErrFull].
+//
+// It does not stop where ctx is cancelled, as that of a request is whose client goes away:
+// some of the sessions would live on. A deadline of ctx holds. [ErrBusy] means that others
+// kept changing a session, which lives; all the rest have ended.
 func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 	if m.revocation.listsOwners() {
 		return 0, m.raise(ctx, m.revocation.groups(userID))
@@ -215,6 +233,8 @@ func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 	if err := m.owned("RevokeAll"); err != nil {
 		return 0, err
 	}
+	ctx, cancel := carriedOut(ctx)
+	defer cancel()
 	_, err := m.owners.Raise(ctx, owners.Ownership{User: userID})
 	if err != nil && !errors.Is(err, stores.ErrFull) {
 		return 0, err
@@ -238,6 +258,8 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if !ok || w.Number() == 0 {
 		return 0, fmt.Errorf("%w: the session has no owner yet; call SetOwner at login, and commit", stores.ErrNotFound)
 	}
+	ctx, cancel := carriedOut(ctx)
+	defer cancel()
 	epoch, full := m.owners.Raise(ctx, w)
 	if full != nil && !errors.Is(full, stores.ErrFull) {
 		return 0, full
@@ -274,6 +296,8 @@ func (m *Manager) RevokeExternal(ctx context.Context, issuer, id string) (int, e
 	if err := m.owned("RevokeExternal"); err != nil {
 		return 0, err
 	}
+	ctx, cancel := carriedOut(ctx)
+	defer cancel()
 	full := m.owners.RaiseExternal(ctx, x)
 	if full != nil && !errors.Is(full, stores.ErrFull) {
 		return 0, full

@@ -165,21 +165,31 @@ func (o *Owners) endAll(ctx context.Context, hashes []stores.Key, spared uint64)
 	return o.endThese(ctx, slices.DeleteFunc(all, func(e One) bool { return e.underWay() || spared != 0 && e.Number == spared }))
 }
 
-// endThese ends the sessions of entries, and removes the entries after.
+// endThese ends the sessions of entries, and removes the entries after. One that can't be
+// ended, since others change it all the time, keeps none of the rest alive.
 func (o *Owners) endThese(ctx context.Context, entries []One) (ended []stores.Key, err error) {
 	rest, err := o.endTogether(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
+	var busy error
+	alive := make(map[stores.Key]bool)
 	for _, e := range rest {
 		err := o.Engine.End(ctx, e.Key, swap.Known{Deadline: e.Deadline, Revoked: true})
-		if err != nil && !errors.Is(err, swap.ErrEnded) { // another user's now
+		switch {
+		case err == nil, errors.Is(err, swap.ErrEnded): // another user's now
+		case errors.Is(err, swap.ErrBusy):
+			busy, alive[e.Key] = err, true
+		default:
 			return nil, err
 		}
 	}
 	gone := make(map[stores.Key][]stores.Key)
 	numbers := make(map[uint64]bool)
 	for _, e := range entries {
+		if alive[e.Key] {
+			continue
+		}
 		gone[e.owner] = append(gone[e.owner], e.Key)
 		if !numbers[e.Number] {
 			numbers[e.Number] = true
@@ -191,7 +201,7 @@ func (o *Owners) endThese(ctx context.Context, entries []One) (ended []stores.Ke
 			return ended, err
 		}
 	}
-	return ended, nil
+	return ended, busy
 }
 
 // endTogether ends the sessions whose revision is known in few round trips, where

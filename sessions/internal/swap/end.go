@@ -2,7 +2,6 @@ package swap
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,28 +98,46 @@ func (e *Engine) end(ctx context.Context, key stores.Key, k Known) error {
 	ended := record.Stub{At: now(), Revoked: k.Revoked}
 	until := time.Now().Add(e.Timeout)
 	rev := k.Revision
-	for tries := 0; ; tries++ {
-		var err error
+	var failed error // of the last call, where that was no conflict
+	tries := 0
+	for attempts := 1; ; attempts++ {
 		if rev != "" {
-			if err = e.save(ctx, key, ended, k.Deadline, rev); err == nil || Refused(err) {
+			err := e.save(ctx, key, ended, k.Deadline, rev)
+			if err == nil || Refused(err) {
+				return err
+			}
+			failed = outage(err)
+		}
+		// Here, and not between the look and the Save that follows it: a session in
+		// constant use would have changed again each time.
+		switch {
+		case failed != nil:
+			if !e.pause(ctx, tries, until) {
+				return unavailable(failed)
+			}
+			tries++
+		case attempts > 1:
+			if err := e.spread(ctx, attempts, until); err != nil {
 				return err
 			}
 		}
-		rec, loadErr := e.Server.Load(ctx, key, stores.Fresh)
+		rec, err := e.Server.Load(ctx, key, stores.Fresh)
+		failed = nil
 		stub, isStub := record.ParseStub(rec.Data)
 		switch {
-		case errors.Is(loadErr, stores.ErrNotFound) && k.Client:
+		case errors.Is(err, stores.ErrNotFound) && k.Client:
 			// Nothing to end here, but something to keep from coming.
 			if err = e.save(ctx, key, ended, k.Deadline, ""); err == nil || Refused(err) {
 				return err
 			}
-		case errors.Is(loadErr, stores.ErrNotFound):
+			rev, failed = "", outage(err)
+		case errors.Is(err, stores.ErrNotFound):
 			if !k.Loaded.IsZero() && time.Since(k.Loaded) > e.StubLife {
 				return fmt.Errorf("%w: it is gone, and whether it has a new ID can't be seen any more", ErrEnded)
 			}
 			return nil
-		case loadErr != nil:
-			err = loadErr
+		case err != nil:
+			failed = err
 		case isStub && !stub.Moved():
 			return nil
 		case isStub && stub.OwnerChanged:
@@ -130,10 +147,15 @@ func (e *Engine) end(ctx context.Context, key stores.Key, k Known) error {
 		default:
 			rev = rec.Revision
 		}
-		if !e.pause(ctx, tries, until) {
-			return unavailable(cmp.Or(err, error(context.DeadlineExceeded)))
-		}
 	}
+}
+
+// outage returns err unless it is a conflict, which is an answer.
+func outage(err error) error {
+	if errors.Is(err, stores.ErrConflict) {
+		return nil
+	}
+	return err
 }
 
 // save writes a stub at a revision.
