@@ -89,7 +89,8 @@ const (
 // Look tells what the copy says of a session, with epochs sealed into it. It asks
 // nobody, and needs no allocation.
 func (l *List) Look(k stores.Key, epochs []byte) Verdict {
-	switch l.table.find(k) {
+	hash := k.Hash()
+	switch l.table.find(&hash) {
 	case ended:
 		return Ended
 	case moved:
@@ -113,7 +114,7 @@ func (l *List) past(epochs []byte) bool {
 		return true
 	}
 	for rest := epochs[numberSize:]; len(rest) > 0; rest = rest[groupSize:] {
-		if l.table.group(key(rest)) > number(rest[keySize:]) {
+		if l.table.group((*[keySize]byte)(rest)) > number(rest[keySize:]) {
 			return true
 		}
 	}

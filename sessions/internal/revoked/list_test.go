@@ -121,15 +121,16 @@ func TestValues(t *testing.T) {
 
 	// What a later version writes has ended.
 	table := newTable()
-	key := stores.NewKey([24]byte{5})
-	table.add(stores.Revocation{Key: key, Value: "Z later", Until: time.Now()}, 1)
-	require.Equal(t, ended, table.find(key))
+	key := [24]byte{5}
+	table.add(stores.Revocation{Key: stores.NewKey(key), Value: "Z later", Until: time.Now()}, 1)
+	require.Equal(t, ended, table.find(&key))
 }
 
 // What is over goes with a reading of everything, unless the list still has it.
 func TestTableForgets(t *testing.T) {
 	table := newTable()
-	key := func(i byte) stores.Key { return stores.NewKey([24]byte{i}) }
+	hash := func(i byte) *[24]byte { return &[24]byte{i} }
+	key := func(i byte) stores.Key { return stores.NewKey(*hash(i)) }
 	past, future := time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
 	for i, e := range []struct {
 		until time.Time
@@ -140,14 +141,67 @@ func TestTableForgets(t *testing.T) {
 	}
 	require.EqualValues(t, 4, table.anonymous.Load())
 	table.forget(2)
-	require.Equal(t, live, table.find(key(0)))
+	require.Equal(t, live, table.find(hash(0)))
 	require.EqualValues(t, 3, table.anonymous.Load())
 	for i := range byte(3) {
-		require.Equal(t, ended, table.find(key(i+1)))
+		require.Equal(t, ended, table.find(hash(i+1)))
 	}
 	table.add(stores.Revocation{Key: key(9), Value: numberValue(kindRaised, 7), Until: future}, 2)
 	table.forget(3)
-	require.Zero(t, table.group(key(9)))
+	require.Zero(t, table.group(hash(9)))
+}
+
+// What was added is found, whatever is added, replaced and forgotten meanwhile: the
+// filter is never behind the table.
+func TestTableOverlooksNothing(t *testing.T) {
+	table := newTable()
+	raised := Group{Key: randomKey(), Number: 7}
+	const writes = 2000
+	var wg sync.WaitGroup
+	for writer := range 4 {
+		wg.Go(func() {
+			for i := range writes {
+				k, gone := randomKey(), randomKey()
+				hash := k.Hash()
+				table.add(stores.Revocation{Key: gone, Value: "E", Until: time.Unix(1, 0)}, 0)
+				table.add(stores.Revocation{Key: k, Value: "E", Until: time.Now().Add(time.Hour)}, 1)
+				if table.find(&hash) != ended {
+					t.Error("an entry is overlooked")
+				}
+				if writer == 0 && i%200 == 0 {
+					table.add(stores.Revocation{Key: raised.Key, Value: numberValue(kindRaised, raised.Number)}, 1)
+					table.forget(1)
+					group := raised.Key.Hash()
+					if table.group(&group) != raised.Number {
+						t.Error("a number is overlooked")
+					}
+				}
+				if table.find(&hash) != ended {
+					t.Error("an entry is forgotten")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	table.forget(1)
+	n := 0
+	for i := range table.shards {
+		sh := &table.shards[i]
+		n += sh.marks.n + len(sh.numbers)
+		for hash := range sh.marks.all() {
+			require.True(t, table.filter.Load().mayHave(hash))
+		}
+	}
+	require.Equal(t, 4*writes+1, n)
+	require.Equal(t, n, table.n)
+
+	maybe := 0
+	for range 100_000 {
+		if hash := randomKey().Hash(); table.filter.Load().mayHave(&hash) {
+			maybe++
+		}
+	}
+	require.Less(t, maybe, 100_000*4/100)
 }
 
 // filled returns a list with a copy of n entries.

@@ -8,19 +8,25 @@ import (
 	"github.com/bulla-go/bulla/stores"
 )
 
-// table is a list in memory. Looking something up takes one lock of 64, for reading.
+// table is a list in memory. Nearly every look-up is of what is not in it, which the
+// filter answers without a lock. Every other takes one lock of 64, for reading.
 type table struct {
+	// filter has each key that is in a shard when writing is not held. It grows by being
+	// replaced. Who still has the one before has looked before what is being added.
+	filter atomic.Pointer[filter]
+	raised atomic.Uint64 // everybody's number by RevokeEverything
+	number atomic.Uint64 // everybody's number, also by the list's beginning
+
+	writing   sync.Mutex // held by who changes a shard
+	n         int        // keys
 	shards    [64]shard
 	anonymous atomic.Int64 // entries of sessions without an owner
-	groups    atomic.Int64
-	raised    atomic.Uint64 // everybody's number by RevokeEverything
-	number    atomic.Uint64 // everybody's number, also by the list's beginning
 }
 
 type shard struct {
 	mu      sync.RWMutex
 	marks   marks
-	numbers map[stores.Key]counted
+	numbers map[[keySize]byte]counted
 	_       [64]byte // no other shard's lock lies in the same cache line
 }
 
@@ -47,68 +53,98 @@ const (
 
 func newTable() *table {
 	t := new(table)
+	t.filter.Store(newFilter(0))
 	for i := range t.shards {
-		t.shards[i].numbers = make(map[stores.Key]counted)
+		t.shards[i].numbers = make(map[[keySize]byte]counted)
 	}
 	return t
 }
 
-// shard returns where k is. Keys are hashes.
-func (t *table) shard(k stores.Key) *shard {
-	hash := k.Hash()
-	return &t.shards[hash[0]%64]
-}
+// shard returns where a key is. Keys are hashes.
+func (t *table) shard(hash *[keySize]byte) *shard { return &t.shards[hash[0]%64] }
 
-func (t *table) find(k stores.Key) state {
-	sh := t.shard(k)
+// find returns what has become of a session.
+func (t *table) find(hash *[keySize]byte) state {
+	if !t.filter.Load().mayHave(hash) {
+		return live
+	}
+	sh := t.shard(hash)
 	sh.mu.RLock()
-	m, _ := sh.marks.get(k)
+	m, _ := sh.marks.get(hash)
 	sh.mu.RUnlock()
 	return m.kind
 }
 
-func (t *table) group(k stores.Key) uint64 {
-	if t.groups.Load() == 0 { // as where nobody has ended all of a user's sessions of late
+// group returns the number of a group.
+func (t *table) group(hash *[keySize]byte) uint64 {
+	if !t.filter.Load().mayHave(hash) {
 		return 0
 	}
-	sh := t.shard(k)
+	sh := t.shard(hash)
 	sh.mu.RLock()
-	n := sh.numbers[k].n
+	n := sh.numbers[*hash].n
 	sh.mu.RUnlock()
 	return n
 }
 
 // add notes one entry, and returns what has become of its session if that is news.
 func (t *table) add(e stores.Revocation, pass uint8) (news state) {
-	until := uint32(min(max(e.Until.Unix(), 0), 1<<32-1))
-	sh := t.shard(e.Key)
-	if n, _, ok := parseNumber(e.Value); ok {
-		sh.mu.Lock()
-		defer sh.mu.Unlock()
-		was, there := sh.numbers[e.Key]
-		if !there {
-			t.groups.Add(1)
-		}
-		sh.numbers[e.Key] = counted{max(n, was.n), pass}
-		return live
+	hash := e.Key.Hash()
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	sh := t.shard(&hash)
+	sh.mu.Lock()
+	news, fresh := sh.add(&hash, e, pass)
+	sh.mu.Unlock()
+	if !fresh {
+		return news
 	}
-	m := mark{until: until, kind: ended, pass: pass, anonymous: e.Value != "" && e.Value[0] >= 'a'}
+	if t.n++; t.n > t.filter.Load().room {
+		t.refilter()
+	} else {
+		t.filter.Load().add(&hash)
+	}
+	if anonymous(e) {
+		t.anonymous.Add(1)
+	}
+	return news
+}
+
+// add is table's; fresh tells that the key was not there.
+func (sh *shard) add(hash *[keySize]byte, e stores.Revocation, pass uint8) (news state, fresh bool) {
+	if n, _, ok := parseNumber(e.Value); ok {
+		was, there := sh.numbers[*hash]
+		sh.numbers[*hash] = counted{max(n, was.n), pass}
+		return live, !there
+	}
+	m := mark{until: uint32(min(max(e.Until.Unix(), 0), 1<<32-1)), kind: ended, pass: pass, anonymous: anonymous(e)}
 	if _, ok := parseMove(e.Value); ok {
 		m.kind = moved
 	}
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	was, there := sh.marks.get(e.Key)
+	was, there := sh.marks.get(hash)
 	if there {
 		m.kind, m.until, m.anonymous = max(m.kind, was.kind), max(m.until, was.until), was.anonymous
-	} else if m.anonymous {
-		t.anonymous.Add(1)
 	}
-	sh.marks.set(e.Key, m)
+	sh.marks.set(hash, m)
 	if m.kind == was.kind {
-		return live
+		return live, !there
 	}
-	return m.kind
+	return m.kind, !there
+}
+
+// refilter makes a new filter of what is there, with room for as much again. The caller
+// holds writing.
+func (t *table) refilter() {
+	f := newFilter(2*t.n + 64)
+	for i := range t.shards {
+		for hash := range t.shards[i].marks.all() {
+			f.add(hash)
+		}
+		for hash := range t.shards[i].numbers {
+			f.add(&hash)
+		}
+	}
+	t.filter.Store(f)
 }
 
 // setEverybody notes everybody's number.
@@ -126,10 +162,12 @@ func raise(a *atomic.Uint64, n uint64) {
 
 // forgetNumbers drops the numbers of all groups.
 func (t *table) forgetNumbers() {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
-		t.groups.Add(-int64(len(sh.numbers)))
+		t.n -= len(sh.numbers)
 		clear(sh.numbers)
 		sh.mu.Unlock()
 	}
@@ -141,10 +179,14 @@ func (t *table) forgetNumbers() {
 // must not be refused for what was lost. One that was raised meanwhile is read again.
 func (t *table) forget(pass uint8) {
 	now := uint32(time.Now().Unix())
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	before := t.n
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
 		sh.marks.keep(func(m mark) bool { return m.pass == pass || m.until >= now }, func(m mark) {
+			t.n--
 			if m.anonymous {
 				t.anonymous.Add(-1)
 			}
@@ -152,9 +194,12 @@ func (t *table) forget(pass uint8) {
 		for k, c := range sh.numbers {
 			if c.pass != pass {
 				delete(sh.numbers, k)
-				t.groups.Add(-1)
+				t.n--
 			}
 		}
 		sh.mu.Unlock()
+	}
+	if t.n < before {
+		t.refilter() // the old one would send to the table who asks for what has gone
 	}
 }

@@ -53,20 +53,13 @@ func appendNumber(b []byte, n uint64) []byte {
 	return append(b, all[2:]...)
 }
 
-// number reads 6 bytes, without an allocation.
-func number[T string | []byte](text T) (n uint64) {
-	for i := range numberSize {
-		n = n<<8 | uint64(text[i])
-	}
-	return n
+// number reads 6 bytes.
+func number(b []byte) uint64 {
+	return uint64(binary.BigEndian.Uint16(b))<<32 | uint64(binary.BigEndian.Uint32(b[2:numberSize]))
 }
 
 // key reads 24 bytes.
-func key[T string | []byte](text T) stores.Key {
-	var hash [keySize]byte
-	copy(hash[:], text)
-	return stores.NewKey(hash)
-}
+func key(b []byte) stores.Key { return stores.NewKey([keySize]byte(b)) }
 
 func endedValue(anonymous bool) string {
 	if anonymous {
@@ -74,6 +67,9 @@ func endedValue(anonymous bool) string {
 	}
 	return string(rune(kindEnded))
 }
+
+// anonymous tells whether an entry is of a session without an owner.
+func anonymous(e stores.Revocation) bool { return e.Value != "" && e.Value[0] >= 'a' }
 
 // move is what a "moved" says.
 type move struct {
@@ -100,7 +96,8 @@ func parseMove(value string) (m move, ok bool) {
 	if len(value) != 2+keySize+numberSize || value[0] != kindMoved && value[0] != kindMoved+nobodys {
 		return m, false
 	}
-	return move{key(value[2:]), value[1] != '=', time.UnixMilli(int64(number(value[2+keySize:])))}, true
+	b := []byte(value[2:])
+	return move{key(b), value[1] != '=', time.UnixMilli(int64(number(b[keySize:])))}, true
 }
 
 // numberValue returns a value that is nobody else's.
@@ -115,7 +112,7 @@ func parseNumber(value string) (n uint64, born, ok bool) {
 	if len(value) != 1+numberSize+8 || value[0] != kindRaised && value[0] != kindBorn {
 		return 0, false, false
 	}
-	return number(value[1:]), value[0] == kindBorn, true
+	return number([]byte(value[1:])), value[0] == kindBorn, true
 }
 
 // after returns a number above n and above all that were given before n was forgotten:
