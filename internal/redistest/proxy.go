@@ -22,6 +22,7 @@ type Proxy struct {
 	turns  atomic.Int64
 	lose   atomic.Int64
 	every  atomic.Int64
+	since  atomic.Int64 // replies, since LoseEvery was called
 	lost   atomic.Int64
 	delay  atomic.Int64
 	silent atomic.Bool
@@ -65,7 +66,10 @@ func (p *Proxy) RoundTrips() int64 { return p.turns.Load() }
 func (p *Proxy) Lose(n int64) { p.lose.Store(n) }
 
 // LoseEvery loses every nth reply from now on; none if n is 0.
-func (p *Proxy) LoseEvery(n int64) { p.every.Store(n) }
+func (p *Proxy) LoseEvery(n int64) {
+	p.since.Store(0)
+	p.every.Store(n)
+}
 
 // Lost returns how many replies were lost.
 func (p *Proxy) Lost() int64 { return p.lost.Load() }
@@ -129,7 +133,7 @@ func (p *Proxy) losesThis() bool {
 		return true
 	}
 	p.lose.Store(0)
-	if n := p.every.Load(); n > 0 && p.turns.Load()%n == 0 {
+	if n := p.every.Load(); n > 0 && p.since.Add(1)%n == 0 {
 		p.lost.Add(1)
 		return true
 	}

@@ -4,6 +4,7 @@ package redistest_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,4 +91,22 @@ func TestProxy(t *testing.T) {
 	}
 	require.Positive(t, failed)
 	require.Equal(t, int64(1+failed), proxy.Lost())
+}
+
+// However many replies are under way at once, every nth of them is lost.
+func TestProxyLosesEvery(t *testing.T) {
+	proxy := redistest.NewProxy(t, redistest.Single(t).Addr)
+	proxy.LoseEvery(10)
+	client := redis.NewClient(&redis.Options{Addr: proxy.Addr, PoolSize: 20})
+	defer client.Close()
+	var running sync.WaitGroup
+	for range 20 {
+		running.Go(func() {
+			for range 20 {
+				client.Incr(t.Context(), "n") // may fail
+			}
+		})
+	}
+	running.Wait()
+	require.GreaterOrEqual(t, proxy.Lost(), int64(400/10))
 }
