@@ -105,7 +105,7 @@ func TestHalfDoneLogin(t *testing.T) {
 		for _, forGood := range []bool{true, false} {
 			mem := memory(t)
 			store := &savesDown{Store: mem.mem, carriedOut: carriedOut}
-			mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithOwners(encrypt.GenerateKey()), middleware.WithCommitTimeout(200*time.Millisecond))
+			mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithOwners(encrypt.GenerateKey()), middleware.WithCommitTimeout(time.Second))
 			site := serve(t, routes(mw))
 			require.Equal(t, "1", site.get("/count").body)
 			held := site.held()
@@ -164,7 +164,7 @@ func TestStatusOfAFailedCommit(t *testing.T) {
 		{stores.ErrTooLarge, 413},
 		{stores.ErrInvalidRecord, 500},
 	} {
-		mw := setup{store: saveFails{memory(t).store, tt.err}}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(50*time.Millisecond))
+		mw := setup{store: saveFails{memory(t).store, tt.err}}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(300*time.Millisecond))
 		a := ask(mw.Handler(count), "/")
 		require.Equal(t, tt.status, a.StatusCode, tt.err)
 		require.Equal(t, http.StatusText(tt.status)+"\n", a.body, "the cause is not the client's affair")

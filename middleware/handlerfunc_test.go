@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -245,7 +246,7 @@ func TestErrorAfterALogout(t *testing.T) {
 	t.Run("that fails", func(t *testing.T) {
 		store := &flaky{Store: memory(t).store}
 		var got error
-		mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(50e6),
+		mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(500*time.Millisecond),
 			middleware.WithErrorHandler(func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }))
 		cookie := visited(t, mw.Handler(count))
 		a := ask(mw.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request, s *sessions.Session) error {

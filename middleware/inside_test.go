@@ -163,7 +163,7 @@ func TestErrorHandlersRequest(t *testing.T) {
 	store := &flaky{Store: memory(t).store}
 	outer := memory(t).new(t, middleware.WithCookieName("outer"))
 	asked := 0
-	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(50*time.Millisecond), middleware.WithErrorHandler(
+	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(500*time.Millisecond), middleware.WithErrorHandler(
 		func(w http.ResponseWriter, r *http.Request, err error) {
 			asked++
 			require.ErrorIs(t, err, stores.ErrUnavailable)

@@ -270,7 +270,7 @@ func TestCookieFlood(t *testing.T) {
 	for range 20 {
 		require.Equal(t, "0", ask(mw.Handler(peek), "/", line).body)
 	}
-	require.Less(t, time.Since(started), 5*time.Second)
+	require.Less(t, time.Since(started), time.Minute) // it takes one second; each with each takes many minutes
 }
 
 // Every cookie with one character changed, cut out or doubled, at every position,

@@ -178,7 +178,7 @@ func TestReadFromReachesTheServer(t *testing.T) {
 
 // A GiB goes through in little memory, by Write and by ReadFrom.
 func TestLargeBodyStreams(t *testing.T) {
-	const size = 1 << 30
+	const size = 1 << 28
 	sparse, err := os.Create(filepath.Join(t.TempDir(), "sparse"))
 	require.NoError(t, err)
 	defer sparse.Close()
@@ -219,7 +219,7 @@ func TestLargeBodyStreams(t *testing.T) {
 // failing is a middleware whose store is down when the commit comes.
 func failing(t *testing.T, h http.HandlerFunc) (*site, *flaky) {
 	store := &flaky{Store: memory(t).store}
-	mw := setup{store: store}.new(t, middleware.WithoutEncryption())
+	mw := setup{store: store}.new(t, middleware.WithoutEncryption(), middleware.WithCommitTimeout(time.Second))
 	mux := http.NewServeMux()
 	mux.Handle("/count", count)
 	mux.HandleFunc("/fail", func(w http.ResponseWriter, r *http.Request) {
@@ -286,6 +286,7 @@ func TestFailingCommit(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits until the commit gives up
 			site, store := failing(t, func(w http.ResponseWriter, r *http.Request) {
 				h := w.Header()
 				h.Set("Content-Type", "application/pdf")
