@@ -127,12 +127,13 @@ var ownerChecks = []check{
 	})},
 	{"index rule 2 expiry", indexing(func(o *owners) {
 		owner := newKey()
-		stays, longer := newEntry("stays"), newEntry("longer")
+		stays, longer, shorter := newEntry("stays"), newEntry("longer"), newEntry("shorter")
 		o.add(owner, &stays)
-		var brief, shorter stores.Entry
+		var brief stores.Entry
 		o.expire("index rule 1: AddEntry of an entry that lives briefly", func(expires time.Time) error {
-			brief, shorter = newEntry("brief"), newEntry("shorter")
-			o.add(owner, &shorter)
+			brief = newEntry("brief")
+			shorter.Expires = time.Now().Add(longLife)
+			o.add(owner, &shorter) // the same Key when it is called again: another would stay
 			for _, e := range []*stores.Entry{&brief, &shorter, &longer} {
 				e.Expires = expires
 				var err error
