@@ -49,7 +49,20 @@ type files struct {
 	opener *opener
 }
 
+// nameless returns err without the file's name, which has the ID.
+func nameless(err error) error {
+	if at := new(fs.PathError); errors.As(err, &at) {
+		return fmt.Errorf("gorilla: the file of the session: %s: %w", at.Op, at.Err)
+	}
+	return err
+}
+
 func (f files) read(_ context.Context, id string) ([]byte, error) {
+	data, err := f.load(id)
+	return data, nameless(err)
+}
+
+func (f files) load(id string) ([]byte, error) {
 	at, err := f.root.Stat("retired_" + id)
 	switch {
 	case err == nil && time.Since(at.ModTime()) >= migrate.Grace:
@@ -81,8 +94,8 @@ func (f files) retire(_ context.Context, id string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return nil // the first time counts
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = file.Close()
 	}
-	return file.Close()
+	return nameless(err)
 }

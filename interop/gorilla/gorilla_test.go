@@ -294,7 +294,16 @@ func TestFiles(t *testing.T) {
 	_, err = r.Read(t.Context(), cookie)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, migrate.ErrNone, "what can't be read is not nothing")
+	require.NotContains(t, err.Error(), id, "who reads the log must not be able to log in")
+	require.NoError(t, root.Close())
+	for _, err := range []error{second(r.Read(t.Context(), cookie)), r.Retire(t.Context(), cookie)} {
+		require.Error(t, err)
+		require.NotErrorIs(t, err, migrate.ErrNone)
+		require.NotContains(t, err.Error(), id)
+	}
 }
+
+func second[T any](_ T, err error) error { return err }
 
 func files(t testing.TB, dir string) []os.DirEntry {
 	entries, err := os.ReadDir(dir)

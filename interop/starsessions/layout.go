@@ -201,7 +201,7 @@ func (l *layout) join(md envelope.Metadata) ([]byte, error) {
 // an error: starsessions itself could not go on with most of it.
 func parseTime(text []byte) (time.Time, error) {
 	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || f < 0 || f > math.MaxInt64/1e9 || math.IsNaN(f) || text[0] == '+' {
+	if err != nil || f < 0 || f > math.MaxInt64/1e9 || math.IsNaN(f) {
 		return time.Time{}, fmt.Errorf("%w: the session was created at no time", errMetadata)
 	}
 	return time.UnixMicro(int64(math.Round(f * 1e6))).Truncate(time.Millisecond).UTC(), nil

@@ -291,6 +291,7 @@ func TestCase15Attributes(t *testing.T) {
 // A session ends as on the Python side: by its lifetime, counted from the beginning or
 // from the last use.
 func TestLifetimes(t *testing.T) {
+	const day = 24 * 3600
 	for _, tt := range []struct {
 		p    pair
 		uses []time.Duration // between requests
@@ -300,6 +301,8 @@ func TestLifetimes(t *testing.T) {
 		{pair{Lifetime: 3600}, []time.Duration{50 * time.Minute, 11 * time.Minute}, false},
 		{pair{Lifetime: 3600, Rolling: true}, []time.Duration{50 * time.Minute, 50 * time.Minute, 59 * time.Minute}, true},
 		{pair{Lifetime: 3600, Rolling: true}, []time.Duration{61 * time.Minute}, false},
+		{pair{Lifetime: 300 * day, Rolling: true}, []time.Duration{250 * day * time.Second, 149 * day * time.Second}, true},
+		{pair{Lifetime: 300 * day, Rolling: true}, []time.Duration{250 * day * time.Second, 151 * day * time.Second}, false}, // 400 days
 		{pair{}, []time.Duration{359 * 24 * time.Hour}, true},
 		{pair{}, []time.Duration{361 * 24 * time.Hour}, false},
 	} {
