@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -69,6 +70,22 @@ func (s *Shared) document(key stores.Key) (*firestore.DocumentRef, error) {
 	return doc, nil
 }
 
+// hidden is an error whose text does not tell a document's ID: Firestore's name the
+// document, and who has the ID is logged in.
+type hidden struct {
+	error
+	id string
+}
+
+func (h hidden) Error() string { return strings.ReplaceAll(h.error.Error(), h.id, "(its ID)") }
+func (h hidden) Unwrap() error { return h.error }
+
+func hide(key stores.Key, err *error) {
+	if *err != nil && strings.Contains((*err).Error(), key.Name()) {
+		*err = hidden{*err, key.Name()}
+	}
+}
+
 // shared is a document as it was read.
 type shared struct {
 	rec    stores.Record
@@ -102,7 +119,8 @@ func (s *Shared) read(c *call) (shared, error) {
 }
 
 // Load implements [stores.Server]. It costs one read.
-func (s *Shared) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (stores.Record, error) {
+func (s *Shared) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (rec stores.Record, err error) {
+	defer hide(key, &err)
 	doc, err := s.document(key)
 	if err != nil {
 		return stores.Record{}, stores.ErrNotFound
@@ -146,7 +164,8 @@ func (s *Shared) prepare(key stores.Key, rec stores.Record) (doc *firestore.Docu
 
 // Save implements [stores.Server]. It costs one write; a create where there is an
 // expired document costs a read and a second write.
-func (s *Shared) Save(ctx context.Context, key stores.Key, rec stores.Record) (stores.Revision, error) {
+func (s *Shared) Save(ctx context.Context, key stores.Key, rec stores.Record) (rev stores.Revision, err error) {
+	defer hide(key, &err)
 	doc, text, note, err := s.prepare(key, rec)
 	if err != nil {
 		return "", err
@@ -198,7 +217,8 @@ func (s *Shared) refusal(c *call, err error) error {
 }
 
 // Put implements [stores.Server]. It costs one write.
-func (s *Shared) Put(ctx context.Context, key stores.Key, rec stores.Record) error {
+func (s *Shared) Put(ctx context.Context, key stores.Key, rec stores.Record) (err error) {
+	defer hide(key, &err)
 	doc, text, note, err := s.prepare(key, rec)
 	if err != nil {
 		return err
@@ -214,7 +234,8 @@ func (s *Shared) Put(ctx context.Context, key stores.Key, rec stores.Record) err
 }
 
 // Touch implements [stores.Toucher]. It costs one write, of expire alone.
-func (s *Shared) Touch(ctx context.Context, key stores.Key, rev stores.Revision, expires time.Time) (stores.Revision, error) {
+func (s *Shared) Touch(ctx context.Context, key stores.Key, rev stores.Revision, expires time.Time) (touched stores.Revision, err error) {
+	defer hide(key, &err)
 	base := parseRevision(rev)
 	doc, err := s.document(key)
 	if err != nil || !base.live() {
@@ -234,7 +255,8 @@ func (s *Shared) Touch(ctx context.Context, key stores.Key, rev stores.Revision,
 
 // Retire lets a record live for d at most, from now: one that has moved elsewhere. It
 // never lengthens a life, and where there is no record it does nothing.
-func (s *Shared) Retire(ctx context.Context, key stores.Key, d time.Duration) error {
+func (s *Shared) Retire(ctx context.Context, key stores.Key, d time.Duration) (err error) {
+	defer hide(key, &err)
 	doc, err := s.document(key)
 	if err != nil {
 		return nil

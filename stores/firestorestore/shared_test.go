@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/bulla-go/bulla/internal/firestoretest"
 	"github.com/bulla-go/bulla/stores"
@@ -138,4 +141,28 @@ func TestSharedDocuments(t *testing.T) {
 	require.ErrorContains(t, err, "positive")
 	_, err = firestorestore.NewShared(nil, "x", time.Hour)
 	require.Error(t, err)
+}
+
+// Firestore's errors name the document, whose ID is a login.
+func TestSharedErrorsDoNotTellTheID(t *testing.T) {
+	ctx := t.Context()
+	server := firestoretest.New(t)
+	s, err := firestorestore.NewShared(server.Client(t), "aiohttp_sessions", time.Hour, firestorestore.WithTimeout(time.Minute))
+	require.NoError(t, err)
+	const id = "0123456789abcdefGHIJ"
+	key, rec := stores.ForeignKey(id), stores.Record{Data: []byte(`{"a": 1}`), Expires: time.Now().Add(time.Hour)}
+	rec.Revision, err = s.Save(ctx, key, rec)
+	require.NoError(t, err)
+	server.Inject(func(context.Context, string, func() error) error {
+		return status.Error(codes.PermissionDenied, "projects/p/databases/(default)/documents/aiohttp_sessions/"+id+" is not for you")
+	})
+	_, load := s.Load(ctx, key, stores.Fresh)
+	_, save := s.Save(ctx, key, rec)
+	_, touch := s.Touch(ctx, key, rec.Revision, rec.Expires.Add(time.Hour))
+	for _, err := range []error{load, save, touch, s.Put(ctx, key, rec), s.Retire(ctx, key, time.Minute)} {
+		require.ErrorIs(t, err, stores.ErrUnavailable)
+		require.ErrorContains(t, err, "is not for you")
+		require.NotContains(t, err.Error(), id)
+		require.NotContains(t, fmt.Errorf("wrapped: %w", err).Error(), id)
+	}
 }
