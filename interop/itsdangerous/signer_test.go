@@ -1,6 +1,7 @@
 package itsdangerous
 
 import (
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -180,7 +181,9 @@ func TestCase03Before1970(t *testing.T) {
 	s, err := NewTimestampSigner("secret")
 	require.NoError(t, err)
 	for _, at := range []time.Time{{}, time.Unix(-1, 0), time.Unix(0, 0)} {
-		_, err := s.Unsign(s.SignAt("v", at), 0)
+		text := s.SignAt("v", at)
+		require.True(t, strings.HasPrefix(text, "v.AA."), text)
+		_, err := s.Unsign(text, 0)
 		require.ErrorIs(t, err, ErrMalformed)
 	}
 	got, err := s.Unsign(s.SignAt("v", time.Unix(1, 0)), 0)
@@ -232,6 +235,22 @@ func TestCase04Secrets(t *testing.T) {
 	require.False(t, got.Retired)
 	_, err = older.Unsign(both.Sign("v"), time.Minute)
 	require.ErrorIs(t, err, ErrSignature)
+}
+
+// Under FIPS 140 the constructors fail, and no request panics.
+func TestFIPS(t *testing.T) {
+	if !fips140.Enforced() {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFIPS$", "-test.v")
+		cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "--- PASS: TestFIPS")
+		return
+	}
+	_, err := NewTimestampSigner("secret")
+	require.ErrorContains(t, err, "fips140=only")
+	_, err = NewURLSafeTimedSerializer("secret")
+	require.ErrorContains(t, err, "fips140=only")
 }
 
 // The two classes have different keys for one secret.

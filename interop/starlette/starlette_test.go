@@ -213,6 +213,7 @@ func TestCase35Refusals(t *testing.T) {
 		"Secrets":         {Config{}, nil},
 		"is empty":        {Config{Secrets: []string{""}}, nil},
 		"whole seconds":   {Config{Secrets: []string{"s"}, MaxAge: time.Millisecond}, nil},
+		"in whole":        {Config{Secrets: []string{"s"}, MaxAge: -time.Second}, nil},
 		"WithSignedIDs":   {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithSignedIDs(encrypt.GenerateKey())}},
 		"WithCookieCache": {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithCookieCache(time.Minute)}},
 		"WithRevocation":  {Config{Secrets: []string{"s"}}, []middleware.Option{middleware.WithRevocation(t.Context(), list, time.Second)}},

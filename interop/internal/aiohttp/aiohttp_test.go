@@ -97,6 +97,19 @@ func TestCase08Created(t *testing.T) {
 	}
 }
 
+// A name that no session of ours can have comes through, and a clock that is ahead does
+// not make a session of the future.
+func TestCase09NamesAndClocks(t *testing.T) {
+	l := layout{serialize.JSON, time.Hour}
+	env, err := l.Split(fmt.Appendf(nil, `{"created": %d, "session": {"": 1, "a": NaN, "\ud800": 2}}`, time.Now().Add(time.Minute).Unix()))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), env.Sealed, 10*time.Second)
+	require.False(t, env.Sealed.After(time.Now()))
+	data, err := l.Join(nil, env)
+	require.NoError(t, err)
+	require.Regexp(t, `"session": \{"a": NaN, "": 1, "\\ud800": 2\}`, string(data))
+}
+
 func TestMarks(t *testing.T) {
 	l := layout{serialize.JSON, time.Hour}
 	mark := envelope.Mark{Writer: [8]byte{1}, Count: 7}
