@@ -3,6 +3,7 @@
 package starsessions
 
 import (
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -135,6 +137,29 @@ func TestCase34NoEncryptorForOthers(t *testing.T) {
 	require.False(t, ok)
 	_, ok = any(new(Store)).(stores.Store)
 	require.False(t, ok, "nor can its stores be wrapped in another")
+}
+
+// Under FIPS 140 there are no cookies signed by HMAC-SHA1; Redis does.
+func TestFIPS(t *testing.T) {
+	if !fips140.Enforced() {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFIPS$", "-test.v")
+		cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Regexp(t, "--- (PASS|SKIP): TestFIPS", string(out))
+		return
+	}
+	_, err := Cookie("secret")
+	require.ErrorContains(t, err, "fips140=only")
+	server, port := newRedis(t)
+	for _, encryptor := range []string{"fernet", "aesgcm"} {
+		goes := pair{Store: "redis", Redis: port, Lifetime: 3600}.withKey(encryptor, 32).serve(t, server.Client())
+		b := browse(t)
+		b.Do(goes, "login=alice")
+		require.Equal(t, "alice", b.User(goes))
+		b.Do(goes, "logout=1")
+		require.Nil(t, b.User(goes))
+	}
 }
 
 func plain(signed bool) *layout {
