@@ -133,6 +133,7 @@ func TestCase35Refusals(t *testing.T) {
 		"the store is nil": {nil, 0, nil},
 		"store is nil":     {new(Store), 0, nil},
 		"whole seconds":    {store, -time.Second, nil},
+		"in whole":         {store, time.Millisecond, nil},
 		"WithSignedIDs":    {store, 0, []middleware.Option{middleware.WithSignedIDs(encrypt.GenerateKey())}},
 		"WithCookieCache":  {store, 0, []middleware.Option{middleware.WithCookieCache(time.Minute)}},
 		"WithOwners":       {store, 0, []middleware.Option{middleware.WithOwners(encrypt.GenerateKey())}},
