@@ -60,6 +60,7 @@ func newWatching(t *testing.T, c sessions.Config) *watching {
 	st := &polled{store: newStore(t)}
 	w := &watching{t, st, newManager(t, st, c), newManager(t, st, c)}
 	t.Cleanup(func() {
+		time.Sleep(time.Second) // a look may be under way, at a store that takes its time
 		synctest.Wait()
 		n, streams := w.here.Watching()
 		require.Zero(t, n+streams, "something is watched that nobody needs")

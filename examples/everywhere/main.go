@@ -1,5 +1,6 @@
 // Everywhere keeps sessions in cookies, on no server, and ends them everywhere all the
-// same: what has ended stands in a list, which each process reads once a second.
+// same: what has ended stands in a list, which each process reads once a second. A page
+// that stays open says so, too.
 //
 //	go run ./examples/everywhere
 //
@@ -12,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"html/template"
@@ -36,10 +38,14 @@ import (
 const every = time.Second
 
 var page = template.Must(template.New("page").Parse(`<!doctype html><title>Everywhere</title>
-{{if .}}<h1>{{.}}</h1>
+{{if .}}<h1>{{.}}</h1><p id="end"></p>
 <form method="post" action="/logout"><button>Log out</button></form>
 <form method="post" action="/others"><button>Log out everywhere else</button></form>
 <form method="post" action="/all"><button>Log out everywhere</button></form>
+<script>
+const events = new EventSource("/events")
+events.addEventListener("end", e => { events.close(); document.getElementById("end").textContent = e.data })
+</script>
 {{else}}<form method="post" action="/login"><input name="user" placeholder="name" required><button>Log in</button></form>{{end}}
 `))
 
@@ -88,6 +94,7 @@ func newHandler(ctx context.Context, list stores.RevocationList, key encrypt.Key
 		middleware.WithEncryptor(enc),
 		middleware.WithOwners(key),
 		middleware.WithRevocation(ctx, list, every),
+		middleware.WithWatchInterval(every),
 	)
 	if err != nil {
 		return nil, err
@@ -105,6 +112,7 @@ func newHandler(ctx context.Context, list stores.RevocationList, key encrypt.Key
 	mux.Handle("GET /{$}", mw.HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
 		return page.Execute(w, s.Owner())
 	}))
+	mux.Handle("GET /events", mw.HandlerFunc(events))
 	handle("POST /login", func(r *http.Request, s *sessions.Session) error {
 		return s.SetOwner(r.Context(), r.FormValue("user")) // after the password was checked
 	})
@@ -121,4 +129,25 @@ func newHandler(ctx context.Context, list stores.RevocationList, key encrypt.Key
 		return err
 	})
 	return mux, nil
+}
+
+// events is a stream that says when its session has ended, wherever that was.
+func events(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+	if s.Owner() == "" {
+		http.Error(w, "nobody is logged in", http.StatusUnauthorized)
+		return nil
+	}
+	ctx, err := sessions.Watch(r.Context())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return nil // the client is gone
+	}
+	<-ctx.Done()
+	if errors.Is(context.Cause(ctx), sessions.ErrEnded) {
+		fmt.Fprint(w, "event: end\ndata: You were logged out.\n\n")
+	}
+	return nil
 }

@@ -92,6 +92,25 @@ func (b *browser) out(site string) {
 	}
 }
 
+// stream opens a stream at a site, and returns what tells all that came when it is over.
+func (b *browser) stream(site string) (end <-chan string) {
+	b.t.Helper()
+	req, err := http.NewRequest("GET", site+"/events", nil)
+	require.NoError(b.t, err)
+	req.AddCookie(b.cookie)
+	client := http.Client{Transport: b.Transport} // without a limit to its time
+	res, err := client.Do(req)
+	require.NoError(b.t, err)
+	require.Equal(b.t, http.StatusOK, res.StatusCode)
+	all := make(chan string, 1)
+	go func() {
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		all <- string(text)
+	}()
+	return all
+}
+
 // start begins the program, as a process of its own, and returns its address.
 func start(t *testing.T, program, redis, key string) (site string, stop func()) {
 	cmd := exec.Command(program, "-addr", "localhost:0", "-redis", redis)
@@ -132,11 +151,17 @@ func TestTwoProcesses(t *testing.T) {
 		return b
 	}
 
-	// The kept copy of a cookie ends with a logout.
+	// The kept copy of a cookie ends with a logout, and the streams that it opened.
 	user := login()
 	copied := user.clone()
 	require.True(t, copied.in(two))
+	streams := []<-chan string{copied.stream(one), copied.stream(two)}
+	goesOn := login().stream(two)
 	user.post(one, "/logout")
+	for _, end := range streams {
+		require.Contains(t, <-end, "You were logged out.")
+	}
+	require.Empty(t, goesOn)
 	require.False(t, user.in(two))
 	require.False(t, copied.in(one))
 	copied.out(two)
