@@ -69,7 +69,10 @@ type dialect struct {
 	enter     string // name, value, expires, number
 	enterOver string // value, expires, number, name
 
-	// remove begins a DELETE that finds its rows by the primary key.
+	// sweep removes rows of a table that have expired, the first to do so first. Where
+	// it is none, because it would lock more than these, rows are looked for first, and
+	// remove begins a DELETE that finds them by the primary key.
+	sweep  string // how many
 	remove string
 
 	lastInsertID bool // a number comes as the statement's last insert ID, not as a row

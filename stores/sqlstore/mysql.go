@@ -72,7 +72,8 @@ ON DUPLICATE KEY UPDATE number = LAST_INSERT_ID(number + 1)`,
 	enter:     `INSERT IGNORE INTO {revoked} (name, value, expires, number) VALUES (?, ?, ?, ?)`,
 	enterOver: `UPDATE {revoked} SET value = ?, expires = ?, number = ? WHERE name = ? AND expires <= {now}`,
 
-	// Of its own accord it would read a small table as a whole, or by the time of
+	// One statement alone would lock the gap up to the next row to expire, where requests
+	// insert. And of its own accord it would read a small table as a whole, or by the time of
 	// expiry, and lock what it reads, and the gaps between.
 	remove: `DELETE r FROM {table} AS r FORCE INDEX (PRIMARY)`,
 

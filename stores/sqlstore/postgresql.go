@@ -69,7 +69,11 @@ ON CONFLICT (name) DO UPDATE SET number = r.number + 1
 RETURNING number`,
 	enter: enter,
 
-	remove: `DELETE FROM {table}`,
+	// An array, so that the rows are fetched by where they are; and each that somebody
+	// else writes or sweeps is left to him.
+	sweep: `
+DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+	SELECT ctid FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT ?::bigint FOR UPDATE SKIP LOCKED))`,
 
 	again: func(err error) bool {
 		switch sqlState(err) {

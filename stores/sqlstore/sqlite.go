@@ -65,7 +65,9 @@ ON CONFLICT (name) DO UPDATE SET number = r.number + 1
 RETURNING number`,
 	enter: enter,
 
-	remove: `DELETE FROM {table}`,
+	sweep: `
+DELETE FROM {table} WHERE rowid IN (
+	SELECT rowid FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT ?)`,
 
 	local:     true,
 	oneWriter: true,

@@ -50,11 +50,20 @@ type table struct {
 	key  []string
 }
 
-// sweepStep finds rows and removes them, in two statements: the first takes no locks,
-// and the second locks no row that it does not remove. One statement alone would lock,
-// in MySQL, the gap up to the next row to expire, where requests insert. A row that has
-// become another meanwhile stays.
+// sweepStep removes most rows or all that there are, and returns how many it found and
+// how many of these it removed.
 func (s *Store) sweepStep(ctx context.Context, t table, most int) (found, gone int, err error) {
+	if text := s.q.dialect.sweep; text != "" {
+		n, err := s.change(ctx, s.q.text(strings.ReplaceAll(text, "{table}", t.name)), []any{most})
+		return int(n), int(n), err
+	}
+	return s.sweepByKey(ctx, t, most)
+}
+
+// sweepByKey finds rows and removes them, in two statements: the first takes no locks,
+// and the second locks no row that it does not remove. A row that has become another
+// meanwhile stays.
+func (s *Store) sweepByKey(ctx context.Context, t table, most int) (found, gone int, err error) {
 	var args []any
 	err = s.read(ctx, func(ctx context.Context, by querier) error {
 		args = nil
