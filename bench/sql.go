@@ -12,6 +12,7 @@ import (
 
 	"github.com/alexedwards/scs/sqlite3store"
 	"github.com/alexedwards/scs/v2"
+	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
@@ -31,20 +32,26 @@ type sqlDatabase struct {
 	name    string
 	dialect sqlstore.Dialect
 	open    func() *sql.DB // a pool of its own
-	scs     func(*sql.DB) scs.Store
+	scs     func(*sql.DB) scs.Store // nil: not beside scs
 	scsDDL  string
 	fill    string // from, to, expires: inserts sessions
 }
 
-// sqlDatabases starts the server. What it returns last ends it.
+// sqlDatabases starts the servers. What it returns last ends them.
 func sqlDatabases() ([]sqlDatabase, func(), error) {
-	server, err := sqltest.Open()
+	postgresql, err := sqltest.OpenPostgreSQL()
 	if err != nil {
+		return nil, nil, err
+	}
+	mariadb, err := sqltest.OpenMariaDB()
+	if err != nil {
+		postgresql.Close()
 		return nil, nil, err
 	}
 	dir := must(os.MkdirTemp("", "bulla-bench"))
 	end := func() {
-		server.Close()
+		postgresql.Close()
+		mariadb.Close()
 		os.RemoveAll(dir)
 	}
 	open := func(driver, dsn string) func() *sql.DB {
@@ -57,7 +64,7 @@ func sqlDatabases() ([]sqlDatabase, func(), error) {
 	return []sqlDatabase{
 		{
 			name: "PostgreSQL", dialect: sqlstore.PostgreSQL,
-			open:   open("pgx", server.DSN),
+			open:   open("pgx", postgresql.DSN),
 			scs:    func(db *sql.DB) scs.Store { return scsPostgres{db} },
 			scsDDL: "CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL); CREATE INDEX IF NOT EXISTS sessions_expiry_idx ON sessions (expiry)",
 			fill: `INSERT INTO bulla_sessions (name, revision, expires, data)
@@ -72,11 +79,20 @@ func sqlDatabases() ([]sqlDatabase, func(), error) {
 				SELECT lower(hex(randomblob(16))), randomblob(16), %[3]d, randomblob(200)
 				FROM (WITH RECURSIVE s(i) AS (SELECT %[1]d UNION ALL SELECT i + 1 FROM s WHERE i < %[2]d) SELECT i FROM s) s`,
 		},
+		{
+			name: "MariaDB", dialect: sqlstore.MySQL,
+			open: open("mysql", mariadb.DSN),
+			fill: `INSERT INTO bulla_sessions (name, revision, expires, data)
+				SELECT MD5(seq), UNHEX(MD5(seq)), %[3]d, UNHEX(REPEAT(MD5(seq), 12)) FROM seq_%[1]d_to_%[2]d`,
+		},
 	}, end, nil
 }
 
 // scenarios are what a site does with one database.
 func (d sqlDatabase) scenarios() []scenario {
+	if d.scs == nil {
+		return nil
+	}
 	contenders := []contender{
 		{sqlSealed + d.name, func(fields []field) *site {
 			store := must(sqlstore.New(d.open(), d.dialect))
@@ -102,7 +118,7 @@ func (d sqlDatabase) scsSite(fields []field, codec scs.Codec) *site {
 
 // sqlTable leaves its scenarios out, and says so, where there is no server.
 func sqlTable(w io.Writer, e effort, wanted *regexp.Regexp, r results, million int) error {
-	names := []string{"SQL read, 200 B, PostgreSQL", "SQL change, 200 B, PostgreSQL", "SQL sweep, PostgreSQL", "SQL read, 200 B, SQLite", "SQL change, 200 B, SQLite", "SQL sweep, SQLite"}
+	names := []string{"SQL read, 200 B, PostgreSQL", "SQL change, 200 B, PostgreSQL", "SQL sweep, PostgreSQL", "SQL read, 200 B, SQLite", "SQL change, 200 B, SQLite", "SQL sweep, SQLite", "SQL sweep, MariaDB"}
 	if !slices.ContainsFunc(names, wanted.MatchString) {
 		return nil
 	}

@@ -55,12 +55,18 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 	return start(t, mariadb, settings)
 }
 
-// Open starts a PostgreSQL server where there is no test. It is closed by the caller.
-func Open() (*Server, error) {
-	if LookPath(postgresql.program) == "" {
-		return nil, errors.New("sqltest: postgres is not installed")
+// OpenPostgreSQL starts a PostgreSQL server where there is no test. It is closed by the
+// caller.
+func OpenPostgreSQL() (*Server, error) { return open(postgresql) }
+
+// OpenMariaDB starts a MariaDB server as OpenPostgreSQL does the other.
+func OpenMariaDB() (*Server, error) { return open(mariadb) }
+
+func open(k kind) (*Server, error) {
+	if LookPath(k.program) == "" {
+		return nil, fmt.Errorf("sqltest: %s is not installed", k.program)
 	}
-	s, err := newServer(postgresql, nil)
+	s, err := newServer(k, nil)
 	if err != nil && s != nil {
 		s.Close()
 	}
