@@ -23,6 +23,7 @@ import (
 	"github.com/bulla-go/bulla/middleware"
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/stores"
+	"github.com/bulla-go/bulla/stores/cookiestore"
 )
 
 const (
@@ -36,7 +37,10 @@ func (d database) everything(t testing.TB) string {
 	t.Helper()
 	db := d.open(t)
 	var all strings.Builder
-	for _, table := range []string{"bulla_sessions", "bulla_sessions_owners"} {
+	for _, table := range []string{"bulla_sessions", "bulla_sessions_owners", "bulla_sessions_revoked"} {
+		if table == "bulla_sessions_revoked" {
+			d.revocations(t) // makes it where there is none
+		}
 		rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+table)
 		require.NoError(t, err)
 		defer rows.Close()
@@ -107,6 +111,19 @@ func atRest(t *testing.T, d database) {
 			cookies = append(cookies, b.cookie)
 		}
 	}
+	list := d.revocations(t)
+	sealed := sealedOf(t, list)
+	b := new(browser)
+	for _, do := range []func(*sessions.Session) error{
+		func(s *sessions.Session) error { return s.SetOwner(t.Context(), secretUser) },
+		func(s *sessions.Session) error { s.Destroy(); return nil },
+	} {
+		b.must(t, sealed, do)
+	}
+	ended, err := list.Since(t.Context(), "")
+	require.NoError(t, err)
+	require.NotEmpty(t, ended.Entries)
+
 	found := d.everything(t)
 	for _, cookie := range cookies {
 		require.Len(t, cookie, idSize)
@@ -121,6 +138,17 @@ func atRest(t *testing.T, d database) {
 			require.False(t, strings.Contains(found, form), "%q is there as %q", secret, form)
 		}
 	}
+}
+
+// sealedOf returns one that keeps sessions in cookies, and a list of what has ended.
+func sealedOf(t *testing.T, list stores.RevocationList) *middleware.Middleware {
+	t.Helper()
+	enc, err := encrypt.NewAESGCM(encrypt.GenerateKey())
+	require.NoError(t, err)
+	mw, err := middleware.New(cookiestore.Sealed(), middleware.WithEncryptor(enc), middleware.WithAutoload(),
+		middleware.WithOwners(encrypt.GenerateKey()), middleware.WithRevocation(t.Context(), list, time.Minute))
+	require.NoError(t, err)
+	return mw
 }
 
 // formsOf are the ways in which a database might hold s.
