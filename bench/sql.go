@@ -31,7 +31,7 @@ const (
 type sqlDatabase struct {
 	name    string
 	dialect sqlstore.Dialect
-	open    func() *sql.DB // a pool of its own
+	open    func() *sql.DB          // a pool of its own
 	scs     func(*sql.DB) scs.Store // nil: not beside scs
 	scsDDL  string
 	fill    string // from, to, expires: inserts sessions
@@ -43,7 +43,7 @@ func sqlDatabases() ([]sqlDatabase, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	mariadb, err := sqltest.OpenMariaDB()
+	mariadb, err := sqltest.OpenMariaDB("innodb-buffer-pool-size=1G") // it has no cache of the system's
 	if err != nil {
 		postgresql.Close()
 		return nil, nil, err

@@ -55,18 +55,19 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 	return start(t, mariadb, settings)
 }
 
-// OpenPostgreSQL starts a PostgreSQL server where there is no test. It is closed by the
-// caller.
-func OpenPostgreSQL() (*Server, error) { return open(postgresql) }
+// OpenPostgreSQL starts a server as [PostgreSQL] does, where there is no test. It is
+// closed by the caller.
+func OpenPostgreSQL(settings ...string) (*Server, error) { return open(postgresql, settings) }
 
-// OpenMariaDB starts a MariaDB server as OpenPostgreSQL does the other.
-func OpenMariaDB() (*Server, error) { return open(mariadb) }
+// OpenMariaDB starts a server as [MariaDB] does, where there is no test. It is closed by
+// the caller.
+func OpenMariaDB(settings ...string) (*Server, error) { return open(mariadb, settings) }
 
-func open(k kind) (*Server, error) {
+func open(k kind, settings []string) (*Server, error) {
 	if LookPath(k.program) == "" {
 		return nil, fmt.Errorf("sqltest: %s is not installed", k.program)
 	}
-	s, err := newServer(k, nil)
+	s, err := newServer(k, settings)
 	if err != nil && s != nil {
 		s.Close()
 	}

@@ -25,10 +25,11 @@ func (s *Store) Sweep(ctx context.Context, limit int) (removed int, err error) {
 
 func (s *Store) sweep(ctx context.Context, limit int, tables ...table) (removed int, err error) {
 	for _, t := range tables {
+		var from int64
 		for removed < limit {
 			began := time.Now()
 			most := min(limit-removed, sweepStep)
-			found, gone, err := s.sweepStep(ctx, t, most)
+			found, gone, err := s.sweepStep(ctx, t, most, &from)
 			removed += gone
 			if err != nil {
 				return removed, err
@@ -51,23 +52,24 @@ type table struct {
 }
 
 // sweepStep removes most rows or all that there are, and returns how many it found and
-// how many of these it removed.
-func (s *Store) sweepStep(ctx context.Context, t table, most int) (found, gone int, err error) {
+// how many of these it removed. It begins at the expiry that the step before has left in
+// from: what a step removes can stay in an index for a while, for others to step over.
+func (s *Store) sweepStep(ctx context.Context, t table, most int, from *int64) (found, gone int, err error) {
 	if text := s.q.dialect.sweep; text != "" {
 		n, err := s.change(ctx, s.q.text(strings.ReplaceAll(text, "{table}", t.name)), []any{most})
 		return int(n), int(n), err
 	}
-	return s.sweepByKey(ctx, t, most)
+	return s.sweepByKey(ctx, t, most, from)
 }
 
 // sweepByKey finds rows and removes them, in two statements: the first takes no locks,
 // and the second locks no row that it does not remove. A row that has become another
 // meanwhile stays.
-func (s *Store) sweepByKey(ctx context.Context, t table, most int) (found, gone int, err error) {
+func (s *Store) sweepByKey(ctx context.Context, t table, most int, from *int64) (found, gone int, err error) {
 	var args []any
 	err = s.read(ctx, func(ctx context.Context, by querier) error {
 		args = nil
-		text := s.q.text(fmt.Sprintf("SELECT %s FROM %s WHERE expires <= {now} ORDER BY expires LIMIT %d", strings.Join(t.key, ", "), t.name, most))
+		text := s.q.text(fmt.Sprintf("SELECT %s, expires FROM %s WHERE expires >= %d AND expires <= {now} ORDER BY expires LIMIT %d", strings.Join(t.key, ", "), t.name, *from, most))
 		rows, err := by.QueryContext(ctx, text)
 		if err != nil {
 			return err
@@ -78,7 +80,7 @@ func (s *Store) sweepByKey(ctx context.Context, t table, most int) (found, gone 
 			for i := range row {
 				row[i] = new(string)
 			}
-			if err := rows.Scan(row...); err != nil {
+			if err := rows.Scan(append(row, from)...); err != nil {
 				return err
 			}
 			args = append(args, row...)
