@@ -43,7 +43,7 @@ func sqlDatabases() ([]sqlDatabase, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	mariadb, err := sqltest.OpenMariaDB("innodb-buffer-pool-size=1G") // it has no cache of the system's
+	mariadb, err := sqltest.OpenMariaDB("innodb-buffer-pool-size=1G", "innodb-log-file-size=1G") // as is usual for a table of that size
 	if err != nil {
 		postgresql.Close()
 		return nil, nil, err

@@ -77,6 +77,7 @@ type dialect struct {
 
 	lastInsertID bool // a number comes as the statement's last insert ID, not as a row
 	prepare      bool // statements are prepared by hand
+	direct       bool // a row is asked for without database/sql; see direct
 	local        bool // in this process, and not behind a network
 	oneWriter    bool // one connection writes at a time
 

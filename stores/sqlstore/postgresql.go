@@ -75,6 +75,8 @@ RETURNING number`,
 DELETE FROM {table} WHERE ctid = ANY (ARRAY(
 	SELECT ctid FROM {table} WHERE expires <= {now} ORDER BY expires LIMIT ?::bigint FOR UPDATE SKIP LOCKED))`,
 
+	direct: true,
+
 	again: func(err error) bool {
 		switch sqlState(err) {
 		case "40001", "40P01": // serialization failure, deadlock

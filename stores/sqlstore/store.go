@@ -92,14 +92,10 @@ func (s *Store) nothing(ctx context.Context, by querier) error {
 // nothing, two.
 func (s *Store) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (rec stores.Record, err error) {
 	err = s.read(ctx, func(ctx context.Context, by querier) error {
-		row, err := s.row(ctx, by, &s.load, key.Name())
-		if err != nil {
-			return err
-		}
 		var standby bool
 		var revision, data []byte
 		var expires int64
-		err = row.Scan(&standby, &revision, &expires, &data)
+		err := s.one(ctx, by, &s.load, []any{key.Name()}, &standby, &revision, &expires, &data)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			if err := s.nothing(ctx, by); err != nil {

@@ -83,7 +83,10 @@ func TestAtRest(t *testing.T) {
 		"PostgreSQL": func(t testing.TB) database { return postgresql(t) },
 		"MariaDB":    func(t testing.TB) database { return mariadb(t) },
 	} {
-		t.Run(name, func(t *testing.T) { atRest(t, start(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			atRest(t, start(t))
+		})
 	}
 	t.Run("unencrypted", func(t *testing.T) {
 		d := sqlite(t)

@@ -23,6 +23,7 @@ func TestContract(t *testing.T) {
 		small func(testing.TB) database
 	}{"PostgreSQL": {postgresql, smallPostgreSQL}, "MariaDB": {mariadb, smallMariaDB}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			db, small := how.start(t), how.small(t).store(t)
 			store := db.store(t)
 			proxy := redistest.NewProxy(t, db.server.Addr)
@@ -46,6 +47,7 @@ func TestContract(t *testing.T) {
 		})
 	}
 	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
 		store, small := sqlite(t).store(t), smallSQLite(t).store(t)
 		storetest.Run(t, storetest.Config{
 			New: func(t *testing.T) stores.Server { return store },

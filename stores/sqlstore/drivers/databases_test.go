@@ -82,17 +82,23 @@ func ownMariaDB(t testing.TB) database {
 	return own(t, sqlstore.MySQL, shared.mariadb.MariaDB(t))
 }
 
-// each runs a test on each database, an empty one.
+// each runs a test on each database, an empty one, at once.
 func each(t *testing.T, test func(t *testing.T, d database)) {
 	for name, make := range map[string]func(testing.TB) database{"SQLite": sqlite, "PostgreSQL": ownPostgreSQL, "MariaDB": ownMariaDB} {
-		t.Run(name, func(t *testing.T) { test(t, make(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, make(t))
+		})
 	}
 }
 
 // servers runs a test on the two that are servers, as each does.
 func servers(t *testing.T, test func(t *testing.T, d database)) {
 	for name, make := range map[string]func(testing.TB) database{"PostgreSQL": ownPostgreSQL, "MariaDB": ownMariaDB} {
-		t.Run(name, func(t *testing.T) { test(t, make(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, make(t))
+		})
 	}
 }
 

@@ -75,6 +75,7 @@ func writeLarge(t testing.TB, store *sqlstore.Store, data string) map[string]err
 // break the connection off while it is being sent.
 func TestTooLarge(t *testing.T) {
 	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
 		d := mariadb(t, "max-allowed-packet=1M")
 		for _, setting := range []string{"", "?maxAllowedPacket=0", "?maxAllowedPacket=1000000", "?interpolateParams=true"} {
 			d := d
@@ -93,6 +94,7 @@ func TestTooLarge(t *testing.T) {
 		}
 	})
 	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
 		d := sqlite(t)
 		db := d.open(t)
 		db.SetMaxOpenConns(1)
@@ -109,6 +111,7 @@ func TestTooLarge(t *testing.T) {
 	})
 	// Its limit is a gigabyte: here a trigger answers in its stead.
 	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
 		d := ownPostgreSQL(t)
 		db := d.open(t)
 		store := d.over(t, db)

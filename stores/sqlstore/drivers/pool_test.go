@@ -113,12 +113,13 @@ func TestCancelledCallers(t *testing.T) {
 		conn, err := db.Conn(t.Context())
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
+		before := db.Stats().WaitCount
 		loaded := make(chan error)
 		go func() {
 			_, err := store.Load(ctx, key, stores.Fresh)
 			loaded <- err
 		}()
-		time.Sleep(20 * time.Millisecond) // it waits for the connection
+		require.Eventually(t, func() bool { return db.Stats().WaitCount > before }, 20*time.Second, time.Millisecond)
 		cancel()
 		time.Sleep(20 * time.Millisecond)
 		require.NoError(t, conn.Close())

@@ -235,6 +235,7 @@ func TestManyProcessesOnOneFile(t *testing.T) {
 func TestServerStartsAgain(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, ...string) database{"PostgreSQL": postgresql, "MariaDB": mariadb} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			d := start(t)
 			d.store(t)
 			d.server.Stop()

@@ -84,6 +84,7 @@ func TestRevocations(t *testing.T) {
 		require.Positive(t, proxy.Lost())
 	})
 	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
 		list := sqlite(t).revocations(t)
 		storetest.RunRevocations(t, storetest.RevocationConfig{
 			New: func(t *testing.T) stores.RevocationList { return list },
