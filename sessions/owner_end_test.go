@@ -11,6 +11,7 @@ import (
 
 	"github.com/bulla-go/bulla/sessions"
 	"github.com/bulla-go/bulla/sessions/internal/token"
+	"github.com/bulla-go/bulla/stores"
 )
 
 // A user who ends sessions, and goes away before there is an answer, has ended them.
@@ -74,6 +75,29 @@ func TestRevocationsKeepToADeadline(t *testing.T) {
 	})
 }
 
+// hammer changes a session all the time, in another process, until it has ended or has
+// another ID. changes is how often that was acknowledged.
+func (o *ownersOf) hammer(tok token.Token) (changes <-chan int) {
+	done := make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { done <- n }()
+		for {
+			s, err := o.elsewhere.m.Load(o.t.Context(), tok)
+			if err == nil {
+				increment(o.t, s)
+				_, err = o.elsewhere.m.Commit(o.t.Context(), s, sessions.BeforeResponse)
+			}
+			if err != nil {
+				return
+			}
+			n++
+		}
+	}()
+	time.Sleep(100 * time.Millisecond)
+	return done
+}
+
 // A session that is changed all the time, by requests of another process, ends like every
 // other: by a logout, and by who ends all of its owner's. A thief must not stay logged in
 // by asking for more than others do.
@@ -96,26 +120,12 @@ func TestASessionInConstantUseEnds(t *testing.T) {
 				o := newOwnersOf(t, store, nil)
 				tok, other := o.login("ann", "stolen"), o.login("ann", "phone")
 				store.before = func(context.Context, call) error { time.Sleep(time.Millisecond); return nil }
-				done := make(chan error, 1)
-				go func() {
-					for {
-						s, err := o.elsewhere.m.Load(t.Context(), tok)
-						if err == nil {
-							increment(t, s)
-							_, err = o.elsewhere.m.Commit(t.Context(), s, sessions.BeforeResponse)
-						}
-						if err != nil {
-							done <- err
-							return
-						}
-					}
-				}()
-				time.Sleep(100 * time.Millisecond)
+				changes := o.hammer(tok)
 				began := time.Now()
 				err := end(t, o, tok)
 				took := time.Since(began)
-				store.end(t, tok.ID.Key()) // for the other goroutine, if it lives
-				<-done
+				store.end(t, tok.ID.Key()) // for who changes it, if it lives
+				<-changes
 				require.NoError(t, err, fmt.Sprint("after ", took))
 				require.Less(t, took, time.Second)
 				store.before = nil
@@ -123,6 +133,102 @@ func TestASessionInConstantUseEnds(t *testing.T) {
 					o.dead(other)
 				}
 				o.dead(tok)
+			})
+		})
+	}
+}
+
+// Nor does a new ID, or a login, fail because of them, and it loses none of their changes.
+func TestASessionInConstantUseGetsANewID(t *testing.T) {
+	for what, move := range map[string]func(*ownersOf, *sessions.Session) error{
+		"new ID":       func(_ *ownersOf, s *sessions.Session) error { return s.Regenerate() },
+		"second proof": func(o *ownersOf, s *sessions.Session) error { return s.SetOwner(o.t.Context(), "ann") },
+		"login":        func(o *ownersOf, s *sessions.Session) error { return s.SetOwner(o.t.Context(), "bob") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newStore(t)
+				o := newOwnersOf(t, store, nil)
+				tok := o.login("ann", "stolen")
+				store.before = func(context.Context, call) error { time.Sleep(time.Millisecond); return nil }
+				changes := o.hammer(tok)
+				began := time.Now()
+				s := o.load(tok)
+				require.NoError(t, move(o, s))
+				increment(t, s)
+				change, err := o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+				took := time.Since(began)
+				store.end(t, tok.ID.Key()) // for who changes it, if it lives
+				n := <-changes
+				require.NoError(t, err, fmt.Sprint("after ", took))
+				require.Less(t, took, time.Second)
+				store.before = nil
+				require.Equal(t, 1, store.Len())
+				requireCount(t, o.m, change.Token, n+1)
+				list, err := o.m.Sessions(t.Context(), s.Owner())
+				require.NoError(t, err)
+				require.Len(t, list, 1)
+			})
+		})
+	}
+}
+
+// What must give a new ID up finds out while the old one is still good, where that can be
+// known; where not, nothing lives under either.
+func TestARegenerationThatFailsInConstantUse(t *testing.T) {
+	const conflicts = 8
+	for what, c := range map[string]struct {
+		last func(*testing.T, *store, *sessions.Session)
+		err  error
+		live int
+	}{
+		"no decoding": {func(t *testing.T, _ *store, s *sessions.Session) {
+			require.NoError(t, sessions.Key[string](count).Set(s, "no number"))
+		}, sessions.ErrDecode, 1},
+		"no answer": {func(t *testing.T, st *store, s *sessions.Session) {
+			st.before = down(errOutage, "save") // what follows "moved" is the new record
+		}, stores.ErrUnavailable, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newStore(t)
+				o := newOwnersOf(t, store, nil)
+				tok := o.login("ann", "")
+				moves := 0
+				store.before = func(_ context.Context, one call) error {
+					if one.op != "move" {
+						return nil
+					}
+					if moves++; moves > conflicts {
+						return nil
+					}
+					before := store.before
+					store.before = nil
+					s := o.elsewhere.load(tok)
+					increment(t, s)
+					if moves == conflicts {
+						c.last(t, store, s)
+					}
+					again := store.before
+					store.before = nil
+					_, err := o.elsewhere.m.Commit(t.Context(), s, sessions.BeforeResponse)
+					require.NoError(t, err)
+					if store.before = before; again != nil {
+						store.before = again
+					}
+					return nil
+				}
+				s := o.load(tok)
+				increment(t, s)
+				require.NoError(t, s.Regenerate())
+				change, err := o.m.Commit(t.Context(), s, sessions.BeforeResponse)
+				store.before = nil
+				require.ErrorIs(t, err, c.err)
+				require.Equal(t, sessions.Keep, change.Action)
+				require.Equal(t, c.live, store.Len())
+				list, err := o.m.Sessions(t.Context(), "ann")
+				require.NoError(t, err)
+				require.Len(t, list, c.live)
 			})
 		})
 	}

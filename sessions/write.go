@@ -175,10 +175,19 @@ func (m *Manager) abandon(ctx context.Context, st *record.State, md *envelope.Me
 	}
 }
 
+// fights is how often a regeneration tries to write both records with no other request
+// between.
+const fights = 5
+
 // regenerate writes the session under its new ID, and then "moved" over the old
 // record at the revision that was read: in this order, so that a failure between the
 // two loses nothing, and at that revision, so that neither another request's change
 // is lost nor its logout undone.
+//
+// Against requests that change the session all the time that order never wins: while the
+// new record is written there is always another one. So after some attempts "moved" comes
+// first, and then what it has replaced is written under the new ID. Where that fails the
+// session is gone, and its user logs in again; but nobody who has the old ID can keep it.
 func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error) {
 	started := m.clock()
 	key := j.id.Key()
@@ -195,7 +204,8 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 	}
 	st := &record.State{ID: j.id}
 	vals := j.values
-	for attempts := 1; ; attempts++ {
+	moved := false
+	for attempts := 1; ; {
 		md := j.log.Metadata(old.Meta)
 		if old != j.held {
 			if vals, err = j.log.Values(old.Values); err != nil {
@@ -208,15 +218,13 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 		if st, err = m.tryBegin(ctx, st, old, md, vals); err != nil {
 			break
 		}
-		if err = m.moveListed(ctx, old, key, &st.Meta); err != nil {
-			break
+		written := old
+		if !moved {
+			if moved, old, err = m.moveAway(ctx, j, old, st, &attempts); err != nil {
+				break
+			}
 		}
-		var newer *record.State
-		newer, err = m.engine.Move(ctx, old, key, !owners.Same(&old.Meta, &st.Meta))
-		if err != nil {
-			break
-		}
-		if newer == nil {
+		if moved && old == written {
 			// An entry without a record shows nothing and ends by itself.
 			if err := m.owners.Drop(ctx, old.ID.Key(), &old.Meta); err != nil {
 				m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})
@@ -225,11 +233,14 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 			m.wrote(ctx, evRegenerated, st, started, attempts)
 			return st, nil
 		}
-		m.conflict(ctx, old.ID.Key(), attempts)
-		old = newer
 	}
 	md := j.log.Metadata(old.Meta)
 	m.abandon(ctx, st, &md, err)
+	if moved {
+		if err := m.owners.Drop(context.WithoutCancel(ctx), old.ID.Key(), &old.Meta); err != nil {
+			m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})
+		}
+	}
 	if owners.Over(err, &old.Meta, &md) {
 		// All sessions of that kind were to be ended. Where that broke off,
 		// this one is still there.
@@ -238,6 +249,31 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 		}
 	}
 	return nil, m.failed(ctx, key, started, err)
+}
+
+// moveAway writes "moved" over old, which has got the ID of st, and returns what it has
+// replaced: another request's record, where one came between and it is time to go on in
+// spite of that. Until then it returns that record without having moved.
+func (m *Manager) moveAway(ctx context.Context, j *job, old, st *record.State, attempts *int) (moved bool, last *record.State, err error) {
+	key := st.ID.Key()
+	if err := m.moveListed(ctx, old, key, &st.Meta); err != nil {
+		return false, old, err
+	}
+	for {
+		newer, err := m.engine.Move(ctx, old, key, !owners.Same(&old.Meta, &st.Meta))
+		if err != nil || newer == nil {
+			return err == nil, old, err
+		}
+		m.conflict(ctx, old.ID.Key(), *attempts)
+		old = newer
+		if *attempts++; *attempts <= fights {
+			return false, old, nil
+		}
+		// What can't be replayed must be found before there is no way back.
+		if _, err := j.log.Values(old.Values); err != nil {
+			return false, old, err
+		}
+	}
 }
 
 // regenerateHere gives a session that the client holds a new ID. There is no old
