@@ -257,7 +257,9 @@ func TestWatchingCosts(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines, "a stream costs no goroutine")
+		// But for a few of the runtime's own, such as that of finalizers.
+		const others = 10
+		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+others, "a stream costs no goroutine")
 		loads, writes := w.store.loads.Load(), w.store.writes()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -270,7 +272,7 @@ func TestWatchingCosts(t *testing.T) {
 		synctest.Wait()
 		n, streams := w.here.Watching()
 		require.Zero(t, n+streams)
-		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+others)
 		time.Sleep(time.Minute)
 		require.EqualValues(t, 30, w.store.many.Load(), "nobody is asked any more")
 
