@@ -535,7 +535,7 @@ func TestRevokeOthersEndsTheCopies(t *testing.T) {
 			_, err := f.all[1].Manager().RevokeOthers(r.Context(), s)
 			return err
 		})
-		require.ErrorIs(f.t, thiefs.err, sessions.ErrRevoked)
+		require.ErrorIs(f.t, thiefs.err, sessions.ErrEnded)
 		require.Empty(f.t, thiefs.cookie)
 		f.everywhere(own, "")
 		f.everywhere(other, "")

@@ -151,6 +151,9 @@ func (s *Session) drop(j *job, err error) error {
 	defer s.mu.Unlock()
 	if s.lives == j.lives {
 		s.dropped = err
+		if !doubtful(err) {
+			s.spare()
+		}
 	}
 	return err
 }
@@ -402,6 +405,9 @@ func (s *Session) settle(j *job, st *record.State) error {
 	}
 	if s.next.Equal(j.id) {
 		s.next = token.ID{}
+	}
+	if st != j.held && j.regenerate() {
+		s.spared = nil
 	}
 	if s.drops == j.drops {
 		s.log = s.log.After(j.log)

@@ -315,6 +315,11 @@ func (x *Exchange) conclude() error {
 			x.transport.Reply(Reply{})
 		}
 	case err != nil:
+		if s.spares() { // with the answer to the failure
+			if c, again := x.m.commit(&x.inner, s, beforeResponse); again == nil {
+				x.reply(c)
+			}
+		}
 		return err
 	case x.resign && c.action == keep:
 		if again, ok := s.again(); ok {
@@ -329,6 +334,14 @@ func (s *Session) again() (change, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return change{replace, s.held}, s.held.Exists() && !s.gone && !s.peeks
+}
+
+// spares tells whether a commit that was dropped has left what the session outlives the
+// others of its owner by.
+func (s *Session) spares() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spared != nil && s.unsure == nil && s.changed()
 }
 
 // Finish ends the exchange: it commits a response that was not begun, or what the

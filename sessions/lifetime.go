@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/bulla-go/bulla/internal/envelope"
-	"github.com/bulla-go/bulla/sessions/internal/expiry"
 )
 
 // SetPersistent says whether the browser keeps this session's cookie when it is
@@ -38,14 +37,35 @@ func (s *Session) Limit(lifetime, idle time.Duration) error {
 		return fmt.Errorf("%w: a session's own idle time of %v is longer than configured", ErrInvalid, idle)
 	}
 	end := now().Add(lifetime)
+	older := s.olderRecord()
 	return s.edit(func(md *envelope.Metadata) {
 		if lifetime > 0 {
-			md.Deadline = expiry.Earlier(md.Deadline, end)
+			shorten(md, end, older)
 		}
 		if idle > 0 {
 			md.OwnIdle = idle.Truncate(time.Millisecond)
 		}
 	})
+}
+
+// olderRecord tells whether the client may hold a record that does not know of a change
+// to come.
+func (s *Session) olderRecord() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.place.Cookie != nil && s.held.Exists() && s.next.IsZero()
+}
+
+// shorten lets a session end no later than end. Where a client may hold an older record,
+// what stands for its end must last as long as that.
+func shorten(md *envelope.Metadata, end time.Time, older bool) {
+	if !end.Before(md.Deadline) {
+		return
+	}
+	if older && md.Latest.IsZero() {
+		md.Latest = md.Deadline
+	}
+	md.Deadline = end
 }
 
 // BeganAt says that the session began before it came here: elsewhere, from where the
@@ -68,9 +88,11 @@ func (s *Session) BeganAt(t time.Time) error {
 	if !end.After(now()) {
 		return fmt.Errorf("%w: it began so long ago that WithLifetime(%v) is over", ErrEnded, s.m.policy.Lifetime)
 	}
+	older := s.olderRecord()
 	return s.edit(func(md *envelope.Metadata) {
 		if t.Before(md.Created) {
-			md.Created, md.Deadline = t, expiry.Earlier(md.Deadline, end)
+			md.Created = t
+			shorten(md, end, older)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func (m *Manager) load(ctx context.Context, tok token.Token) (*Session, error) {
 	// get another one: who ends the others has raised their number before.
 	known := swap.Known{Loaded: now()}
 	if st != nil {
-		known.Deadline = st.Meta.Deadline
+		known.Deadline = st.Meta.Last()
 	}
 	return &Session{
 		m:     m,

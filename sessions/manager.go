@@ -14,6 +14,7 @@ import (
 	"github.com/bulla-go/bulla/sessions/internal/expiry"
 	"github.com/bulla-go/bulla/sessions/internal/owners"
 	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/revoked"
 	"github.com/bulla-go/bulla/sessions/internal/swap"
 	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/sessions/internal/watch"
@@ -237,6 +238,9 @@ func (m *Manager) setOwners(c Config) error {
 	o, err := owners.New(owners.Config{
 		Index: index, Engine: m.engine, Keys: c.Owners, Audience: c.Audience, Name: c.Name,
 		Most: c.MaxSessionsPerOwner, EndOldest: c.Overflow == EndOldest,
+		Past: func(epochs []byte) bool {
+			return m.revocation != nil && m.revocation.Look(stores.Key{}, epochs) == revoked.Revoked
+		},
 		Outdone: func(ctx context.Context, key stores.Key) {
 			m.emit(ctx, evOutdone, key, time.Time{}, Event{})
 		},

@@ -245,7 +245,8 @@ func (m *Manager) RevokeAll(ctx context.Context, userID string) (int, error) {
 
 // RevokeOthers is RevokeAll for all sessions of s's owner but s itself. It also
 // changes s, which must be committed: the middleware does that. A session in a cookie
-// (WithRevocation) gets a new ID; when the response has begun, which is [ErrTooLate],
+// (WithRevocation) gets a new ID, also where the handler fails later; its times stay as
+// they are. When the response has begun, which is [ErrTooLate], or the session has ended,
 // nothing ends.
 func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if m.revocation.listsOwners() {

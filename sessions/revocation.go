@@ -186,7 +186,7 @@ func (m *Manager) moveListed(ctx context.Context, old *record.State, to stores.K
 	if !m.revocation.lists(&old.Meta) && !m.revocation.lists(md) {
 		return nil
 	}
-	from := revoked.Ending{Key: old.ID.Key(), Deadline: old.Meta.Deadline, Anonymous: old.Meta.Owner == "" && md.Owner == ""}
+	from := revoked.Ending{Key: old.ID.Key(), Deadline: old.Meta.Last(), Anonymous: old.Meta.Owner == "" && md.Owner == ""}
 	return m.noRoom(ctx, from.Key, m.revocation.Move(ctx, from, to, md.Deadline, !owners.Same(&old.Meta, md)))
 }
 
@@ -259,34 +259,40 @@ func (m *Manager) revokeOthersListed(ctx context.Context, s *Session) error {
 	own := sealed.Groups[0]
 	// What can't get a new ID would end with the others.
 	s.mu.Lock()
+	held := s.held
 	err := s.mayMove()
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	// Nor may who comes with a session that has ended end the others.
+	if held.Exists() {
+		if _, err := m.revocation.Confirm(ctx, held.ID.Key(), md.Epochs); err != nil {
+			return err
+		}
+	}
 	next, err := m.revocation.RaiseFrom(ctx, own.Key, own.Number)
 	if err != nil {
 		return err
 	}
-	for _, key := range m.revocation.groups(w.User) {
-		if key != own.Key {
-			if err := m.revocation.Raise(ctx, key); err != nil {
-				return err
-			}
-		}
-	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.regenerate(); err != nil {
-		return err
-	}
-	s.log.Edit(func(md *envelope.Metadata) {
+	s.spared = func(md *envelope.Metadata) {
 		if e := revoked.ParseEpochs(md.Epochs); len(e.Groups) > 0 && e.Groups[0].Key == own.Key {
 			e.Groups[0].Number = next
 			md.Epochs = e.Bytes()
 		}
-	})
-	return nil
+	}
+	if err = s.mayMove(); err == nil {
+		s.move() // which is no login, and lengthens nothing
+		s.log.Edit(s.spared)
+	}
+	s.mu.Unlock()
+	for _, key := range m.revocation.groups(w.User) {
+		if key != own.Key {
+			err = cmp.Or(err, m.revocation.Raise(ctx, key))
+		}
+	}
+	return err
 }
 
 // RevokeEverything ends all sessions of the application, whoever's they are and wherever

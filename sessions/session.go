@@ -40,20 +40,21 @@ type Session struct {
 	next    token.ID      // the ID from the next commit on; zero to keep held's
 	began   time.Time     // of a new session; zero until it matters
 	values  envelope.Values
-	log     oplog.Log // what makes values of held's
-	drops   int       // how often that was discarded
-	ended   []ending  // destroyed in this request; the next commit ends them
-	moved   *ending   // the session has another ID, and this is the old one's end
-	grace   bool      // moved a moment ago: no session begins here,
-	login   bool      // but for that of a login
-	fixed   bool      // the response has begun: the token can't change any more
-	gone    bool      // ended elsewhere: nothing is written any more
-	dropped error     // the last commit failed, and its changes were dropped
-	writing bool      // a commit is in the store
-	refused bool      // a change came too late, and nobody was told but its caller
-	unsure  error     // a commit failed, and may have been written all the same
-	lives   int       // how often it was destroyed
-	peeks   bool      // the request is no use of the session
+	log     oplog.Log  // what makes values of held's
+	drops   int        // how often that was discarded
+	ended   []ending   // destroyed in this request; the next commit ends them
+	moved   *ending    // the session has another ID, and this is the old one's end
+	grace   bool       // moved a moment ago: no session begins here,
+	login   bool       // but for that of a login
+	fixed   bool       // the response has begun: the token can't change any more
+	gone    bool       // ended elsewhere: nothing is written any more
+	dropped error      // the last commit failed, and its changes were dropped
+	writing bool       // a commit is in the store
+	refused bool       // a change came too late, and nobody was told but its caller
+	unsure  error      // a commit failed, and may have been written all the same
+	lives   int        // how often it was destroyed
+	peeks   bool       // the request is no use of the session
+	spared  oplog.Edit // without which the session ends with the others, see Manager.RevokeOthers
 }
 
 // ending is a session that is to be ended.
@@ -69,7 +70,7 @@ type ending struct {
 func endingOf(st *record.State) ending {
 	return ending{
 		key:   st.ID.Key(),
-		known: swap.Known{Revision: st.Revision, Loaded: st.Asked, Deadline: st.Meta.Deadline, Client: st.ClientHeld()},
+		known: swap.Known{Revision: st.Revision, Loaded: st.Asked, Deadline: st.Meta.Last(), Client: st.ClientHeld()},
 		meta:  st.Meta,
 		here:  st.ClientHeld(),
 	}
@@ -155,13 +156,21 @@ func (s *Session) regenerate() error {
 	if !s.held.Exists() && s.next.IsZero() {
 		return nil // it has no ID that anybody knows
 	}
-	s.next = s.m.newID()
+	s.move()
 	if s.held.Exists() {
 		began := now()
 		deadline := s.m.policy.Deadline(began)
 		s.log.Edit(func(md *envelope.Metadata) { md.Created, md.Deadline, md.OwnIdle = began, deadline, 0 })
 	}
 	return nil
+}
+
+// move gives the session a new ID, of which there is no older record. It needs s.mu.
+func (s *Session) move() {
+	s.next = s.m.newID()
+	if s.held.Exists() {
+		s.log.Edit(func(md *envelope.Metadata) { md.Latest = time.Time{} })
+	}
 }
 
 // Destroy ends the session, as a logout does: at commit a stub takes the place of
@@ -190,13 +199,14 @@ func (s *Session) Destroy() {
 	}
 	s.held, s.moved, s.grace = nil, nil, false
 	s.discard()
-	s.gone, s.dropped, s.unsure = false, nil, nil
+	s.gone, s.dropped, s.unsure, s.spared = false, nil, nil, nil
 	s.lives++
 }
 
 // Discard drops what the request has changed and not committed: values, a new ID,
 // an owner. The session is again as it was last stored. Destroy is not taken back: a
-// page that fails after a logout must not undo it.
+// page that fails after a logout must not undo it. Nor is what [Manager.RevokeOthers]
+// has changed, without which the session would end with the others.
 //
 // It is for a handler that gives up halfway, so that no half of a login is committed
 // with its error page; HandlerFunc of package middleware calls it for you. What a
@@ -211,6 +221,18 @@ func (s *Session) Discard() {
 	s.discard()
 	if s.writing && !s.held.Exists() {
 		s.next = next // the session may be about to have it
+	}
+	if !s.fixed && !s.writing {
+		s.spare()
+	}
+}
+
+// spare has the session outlive the others of its owner, which have ended: a page that
+// fails after that must not end it, too. It needs s.mu.
+func (s *Session) spare() {
+	if s.spared != nil && s.held.Exists() && !s.gone {
+		s.move()
+		s.log.Edit(s.spared)
 	}
 }
 

@@ -244,7 +244,7 @@ func (m *Manager) regenerate(ctx context.Context, j *job) (*record.State, error)
 	if owners.Over(err, &old.Meta, &md) {
 		// All sessions of that kind were to be ended. Where that broke off,
 		// this one is still there.
-		if err := m.engine.EndInTurn(ctx, old.ID.Key(), swap.Known{Revision: old.Revision, Deadline: old.Meta.Deadline, Revoked: true}); err != nil {
+		if err := m.engine.EndInTurn(ctx, old.ID.Key(), swap.Known{Revision: old.Revision, Deadline: old.Meta.Last(), Revoked: true}); err != nil {
 			m.emit(ctx, evStoreError, old.ID.Key(), time.Time{}, Event{Err: err})
 		}
 	}

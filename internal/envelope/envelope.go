@@ -79,15 +79,27 @@ type Metadata struct {
 	// seen, in a form that only package revoked reads.
 	Epochs []byte
 
+	// Latest is the deadline from before it was shortened, where the client may hold an
+	// older record of the session, under the same ID, that has it.
+	Latest time.Time
+
 	// Extra are the fields of later versions, sorted by Tag, without
 	// duplicates. They are kept and written back, so that an old process in
 	// a rolling deployment does not destroy what a new one wrote.
 	Extra []Field
 }
 
+// Last returns the latest deadline that a record of the session's ID has.
+func (md *Metadata) Last() time.Time {
+	if md.Latest.After(md.Deadline) {
+		return md.Latest
+	}
+	return md.Deadline
+}
+
 // Field is one field of a later version.
 type Field struct {
-	Tag  byte // 12 or higher
+	Tag  byte // 13 or higher
 	Data []byte
 }
 
@@ -116,6 +128,7 @@ const (
 	tagPersistent
 	tagOwnIdle
 	tagEpochs
+	tagLatest
 
 	firstExtra
 )

@@ -35,7 +35,8 @@ func full() envelope.Envelope {
 			Persistent: envelope.Persist,
 			OwnIdle:    time.Hour,
 			Epochs:     []byte("epochs"),
-			Extra:      []envelope.Field{{Tag: 12, Data: []byte("later")}, {Tag: 255, Data: []byte{}}},
+			Latest:     created.Add(31 * 24 * time.Hour),
+			Extra:      []envelope.Field{{Tag: 13, Data: []byte("later")}, {Tag: 255, Data: []byte{}}},
 		},
 		Values: values,
 	}
@@ -55,7 +56,7 @@ func TestTimesAreCutToMilliseconds(t *testing.T) {
 	env := full()
 	zone := time.FixedZone("", 3600)
 	md := &env.Metadata
-	for _, at := range []*time.Time{&md.Created, &md.Deadline, &md.Authenticated, &md.Sealed, &md.Expires} {
+	for _, at := range []*time.Time{&md.Created, &md.Deadline, &md.Authenticated, &md.Sealed, &md.Expires, &md.Latest} {
 		*at = at.Add(999_999).In(zone)
 	}
 	md.Idle += 999_999
@@ -92,6 +93,7 @@ func TestJoinRefuses(t *testing.T) {
 		{"Authenticated", func(env *envelope.Envelope) { env.Authenticated = early }},
 		{"Sealed", func(env *envelope.Envelope) { env.Sealed = far }},
 		{"Expires", func(env *envelope.Envelope) { env.Expires = far }},
+		{"Latest", func(env *envelope.Envelope) { env.Latest = early }},
 		{"Idle", func(env *envelope.Envelope) { env.Idle = -time.Hour }},
 		{"Idle", func(env *envelope.Envelope) { env.Idle = time.Millisecond - 1 }},
 		{"OwnIdle", func(env *envelope.Envelope) { env.OwnIdle = -time.Hour }},
@@ -100,9 +102,9 @@ func TestJoinRefuses(t *testing.T) {
 		{"Marks", func(env *envelope.Envelope) { env.Marks = env.Marks[:35] }},
 		{"Marks", func(env *envelope.Envelope) { env.Marks = make(envelope.Marks, 65*18) }},
 		{"tag of Extra field 0", extra(0)},
-		{"tag of Extra field 0", extra(11)},
-		{"tag of Extra field 1", extra(13, 12)},
-		{"tag of Extra field 1", extra(13, 13)},
+		{"tag of Extra field 0", extra(12)},
+		{"tag of Extra field 1", extra(14, 13)},
+		{"tag of Extra field 1", extra(14, 14)},
 	}
 	for _, tt := range tests {
 		env := full()
@@ -139,7 +141,7 @@ func TestSplitCopiesStrings(t *testing.T) {
 // The metadata shares the cookie's 4096 bytes with the values.
 func TestMetadataIsSmall(t *testing.T) {
 	env := full()
-	env.Authenticated, env.Expires = time.Time{}, time.Time{}
+	env.Authenticated, env.Expires, env.Latest = time.Time{}, time.Time{}, time.Time{}
 	env.Owner, env.Label, env.Revision, env.Marks, env.Persistent, env.OwnIdle, env.Epochs = "", "", "", nil, 0, 0, nil
 	env.Extra, env.Values = nil, envelope.Values{}
 	data, err := envelope.Join(nil, env)

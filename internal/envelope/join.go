@@ -80,6 +80,9 @@ func appendFields(dst []byte, md *Metadata, created int64) ([]byte, error) {
 	if len(md.Epochs) > 0 {
 		dst = appendField(dst, tagEpochs, md.Epochs)
 	}
+	if dst, err = appendTime(dst, tagLatest, "Latest", md.Latest, created); err != nil {
+		return nil, err
+	}
 
 	last := firstExtra - 1
 	for i, f := range md.Extra {

@@ -103,6 +103,8 @@ func splitFields(fields []byte, md *Metadata, created int64) error {
 			md.OwnIdle, err = readDuration(data)
 		case tagEpochs:
 			md.Epochs = data
+		case tagLatest:
+			md.Latest, err = readTime(data, created)
 		}
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ type vectors struct {
 		Name, Hex             string
 		Created, Deadline     int64
 		Authenticated, Sealed *int64
-		Expires               *int64
+		Expires, Latest       *int64
 		Owner, Label          string
 		Generation            uint64
 		IdleMS                int64 `json:"idle_ms"`
@@ -77,6 +77,7 @@ func TestVectors(t *testing.T) {
 				Sealed:        at(v.Sealed),
 				Expires:       at(v.Expires),
 				Revision:      v.Revision,
+				Latest:        at(v.Latest),
 				Persistent:    envelope.Persistence(v.Persistent),
 				OwnIdle:       time.Duration(v.OwnIdleMS) * time.Millisecond,
 			}}

@@ -19,6 +19,7 @@ type content struct {
 	Deadline time.Time
 	Idle     time.Duration // that holds for the session; 0: none
 	LoggedIn time.Time     // as the envelope's Sealed
+	epochs   []byte        // that the session has seen
 	replaced []replaced    // as its field 255: keys of 24 bytes with 8 bytes of Unix seconds each
 }
 
@@ -34,7 +35,7 @@ func (o *Owners) binding(owner stores.Key) []byte {
 
 func (o *Owners) sealEntry(owner stores.Key, c content) ([]byte, error) {
 	env := envelope.Envelope{Metadata: envelope.Metadata{
-		Created: c.Created, Deadline: c.Deadline, Label: c.Label, Idle: c.Idle, Sealed: c.LoggedIn,
+		Created: c.Created, Deadline: c.Deadline, Label: c.Label, Idle: c.Idle, Sealed: c.LoggedIn, Epochs: c.epochs,
 	}}
 	if len(c.replaced) > 0 {
 		var data []byte
@@ -69,7 +70,7 @@ func (o *Owners) openEntry(owner stores.Key, data []byte) (c content, err error)
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", record.ErrUnreadable, err)
 	}
-	c = content{Label: env.Label, Created: env.Created, Deadline: env.Deadline, Idle: env.Idle, LoggedIn: env.Sealed}
+	c = content{Label: env.Label, Created: env.Created, Deadline: env.Deadline, Idle: env.Idle, LoggedIn: env.Sealed, epochs: env.Epochs}
 	for _, f := range env.Extra {
 		if f.Tag != tagReplaced || len(f.Data)%replacedSize != 0 {
 			continue

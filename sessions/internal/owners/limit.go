@@ -27,7 +27,7 @@ func (o *Owners) limit(ctx context.Context, key stores.Key, w Ownership) error {
 		for _, e := range all {
 			// No login is under way for longer than a late packet may take, and
 			// who idled out must not be locked out.
-			if e.Number < w.number && (!e.underWay() || e.Age <= o.Engine.StubLife) {
+			if e.Number < w.number && !e.past && (!e.underWay() || e.Age <= o.Engine.StubLife) {
 				before[e.Number] = true
 			}
 		}
@@ -41,7 +41,7 @@ func (o *Owners) limit(ctx context.Context, key stores.Key, w Ownership) error {
 	var over []One
 	lost := false
 	for _, e := range slices.Backward(all) {
-		if e.underWay() {
+		if e.underWay() || e.past {
 			continue
 		}
 		numbers[e.Number] = true

@@ -23,6 +23,7 @@ type One struct {
 	Ends     time.Time
 	revision stores.Revision
 	moved    bool // there is a stub that names another key
+	past     bool // it has ended together with everybody's; its record does not tell
 }
 
 // Live tells whether the session's record is there.
@@ -76,6 +77,7 @@ func (o *Owners) list(ctx context.Context, hashes []stores.Key) ([]One, error) {
 			// its owner out.
 			o.Unreadable(ctx, e.Key, err)
 		}
+		e.past = err == nil && o.Past != nil && o.Past(e.epochs)
 	}
 	keys := make([]stores.Key, len(all))
 	for i := range all {
@@ -121,7 +123,7 @@ func (o *Owners) List(ctx context.Context, user string) ([]One, error) {
 	for _, e := range all {
 		// Where two live of one number, the session is just getting another ID,
 		// and the client has the older one yet.
-		if n := len(live); e.Live() && (n == 0 || live[n-1].Number != e.Number) {
+		if n := len(live); e.Live() && !e.past && (n == 0 || live[n-1].Number != e.Number) {
 			live = append(live, e)
 		}
 	}

@@ -62,6 +62,10 @@ type Config struct {
 	Most      int  // sessions of one owner; 0: any number
 	EndOldest bool // end the oldest beyond that, instead of refusing the new one
 
+	// Past tells whether everybody's session with these epochs has ended; nil where that
+	// can't be.
+	Past func(epochs []byte) bool
+
 	// Outdone is told of a session that a newer login has ended.
 	Outdone func(ctx context.Context, key stores.Key)
 
@@ -199,7 +203,7 @@ func (o *Owners) Misfiled(md *envelope.Metadata) bool {
 
 func (o *Owners) file(ctx context.Context, key stores.Key, md *envelope.Metadata, w Ownership, login time.Time) error {
 	c := content{
-		Label: md.Label, Created: md.Created, Deadline: md.Deadline, Idle: o.Engine.Policy.IdleOf(md), LoggedIn: login, replaced: w.replaced,
+		Label: md.Label, Created: md.Created, Deadline: md.Deadline, Idle: o.Engine.Policy.IdleOf(md), LoggedIn: login, epochs: md.Epochs, replaced: w.replaced,
 	}
 	var err error
 	if w.number, err = o.enter(ctx, o.hashes(w.User), key, w.number, c); err != nil {

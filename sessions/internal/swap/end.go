@@ -37,7 +37,7 @@ func (e *Engine) stub(s record.Stub, deadline time.Time) stores.Record {
 // caller has the turn of base's key.
 func (e *Engine) Move(ctx context.Context, base *record.State, to stores.Key, ownerChanged bool) (newer *record.State, err error) {
 	stub := record.Stub{At: now(), To: to, OwnerChanged: ownerChanged}
-	rec := e.stub(stub, base.Meta.Deadline)
+	rec := e.stub(stub, base.Meta.Last())
 	rec.Revision = base.Revision
 	until := time.Now().Add(e.Timeout)
 	doubt := false
