@@ -102,10 +102,9 @@ func (s *Shared) read(c *call) (shared, error) {
 	if !snap.Exists() {
 		return shared{}, nil
 	}
-	fields := snap.Data()
-	text, _ := fields[fieldData].(string)
-	note, ended := fields[fieldNote].([]byte)
-	expire, ok := fields[fieldExpire].(time.Time)
+	text, _ := value[string](snap, fieldData)
+	note, ended := value[[]byte](snap, fieldNote)
+	expire, ok := value[time.Time](snap, fieldExpire)
 	got := shared{exists: true, rec: stores.Record{Data: []byte(text), Expires: expire, Revision: revision(snap.UpdateTime, expire)}}
 	if !ok {
 		got.rec.Expires = time.Now().Add(s.forever)
@@ -135,6 +134,14 @@ func (s *Shared) Load(ctx context.Context, key stores.Key, _ stores.Freshness) (
 		return stores.Record{}, err
 	}
 	return got.rec, nil
+}
+
+// value returns a field, and false where it is missing or of another type. Like [field] it
+// does not use Data, which panics on what others may have written beside it.
+func value[T any](snap *firestore.DocumentSnapshot, name string) (T, bool) {
+	v, err := snap.DataAt(name)
+	typed, ok := v.(T)
+	return typed, ok && err == nil
 }
 
 // values returns what a document holds.

@@ -93,8 +93,15 @@ func TestSharedDocuments(t *testing.T) {
 		set(fields)
 		missing()
 	}
-	set(map[string]any{"data": `{"a": 1}`})
+	unreadable := map[string]any{"__oid__": 1} // of which the client makes an error
+	set(map[string]any{"data": unreadable})
+	missing()
+	set(map[string]any{"data": `{"a": 0}`, "beside": unreadable})
 	rec, err := s.Load(ctx, key, stores.Fresh)
+	require.NoError(t, err)
+	require.Equal(t, `{"a": 0}`, string(rec.Data))
+	set(map[string]any{"data": `{"a": 1}`})
+	rec, err = s.Load(ctx, key, stores.Fresh)
 	require.NoError(t, err)
 	require.Equal(t, `{"a": 1}`, string(rec.Data))
 	require.WithinDuration(t, time.Now().Add(time.Hour), rec.Expires, time.Second)
