@@ -65,6 +65,9 @@ func (s *Session) SetOwner(ctx context.Context, userID string, options ...OwnerO
 	}
 	var o ownerOptions
 	for _, option := range options {
+		if option == nil {
+			return fmt.Errorf("%w: an option of SetOwner is nil; leave it out", ErrInvalid)
+		}
 		if err := option(&o); err != nil {
 			return err
 		}

@@ -389,6 +389,7 @@ func TestStepUp(t *testing.T) {
 		require.ErrorIs(t, s.SetAuthenticated(time.Time{}), sessions.ErrInvalid)
 		require.ErrorIs(t, s.SetLabel(strings.Repeat("l", 256)), sessions.ErrInvalid)
 		require.ErrorIs(t, s.SetOwner(t.Context(), ""), sessions.ErrInvalid)
+		require.ErrorIs(t, s.SetOwner(t.Context(), "ann", nil), sessions.ErrInvalid)
 		require.False(t, s.AuthenticatedWithin(time.Hour))
 		require.NoError(t, s.SetAuthenticated(time.Now()))
 		_, err := o.m.Commit(t.Context(), s, sessions.BeforeResponse)

@@ -39,6 +39,9 @@ type options struct {
 func newOptions(opts []Option) (options, error) {
 	o := options{otel.GetTracerProvider(), otel.GetMeterProvider()}
 	for _, opt := range opts {
+		if opt == nil {
+			return o, errors.New("otelsessions: an Option is nil; leave it out")
+		}
 		if err := opt(&o); err != nil {
 			return o, err
 		}

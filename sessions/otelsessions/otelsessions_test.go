@@ -278,7 +278,7 @@ func TestAllHooks(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, opt := range []otelsessions.Option{otelsessions.WithTracerProvider(nil), otelsessions.WithMeterProvider(nil)} {
+	for _, opt := range []otelsessions.Option{nil, otelsessions.WithTracerProvider(nil), otelsessions.WithMeterProvider(nil)} {
 		_, err := otelsessions.Hooks(opt)
 		require.ErrorContains(t, err, "leave it out")
 	}

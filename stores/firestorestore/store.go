@@ -77,6 +77,9 @@ func New(client *firestore.Client, opts ...Option) (*Store, error) {
 	}
 	o := options{collection: DefaultCollection, timeout: DefaultTimeout}
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("firestorestore: an Option is nil; leave it out")
+		}
 		if err := opt(&o); err != nil {
 			return nil, err
 		}

@@ -162,6 +162,8 @@ func TestNew(t *testing.T) {
 	client := firestoretest.New(t).Client(t)
 	_, err := firestorestore.New(nil)
 	require.ErrorContains(t, err, "the client is nil")
+	_, err = firestorestore.New(client, nil)
+	require.ErrorContains(t, err, "an Option is nil")
 	for _, name := range []string{"", ".", "..", "____", "__sessions__", "a/b", "a/b/c", "/", "\xff", strings.Repeat("x", 1501)} {
 		_, err := firestorestore.New(client, firestorestore.WithCollection(name))
 		require.ErrorContains(t, err, fmt.Sprintf("WithCollection(%q)", name))

@@ -19,6 +19,7 @@ package hybridstore
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/bulla-go/bulla/stores"
 )
@@ -28,7 +29,7 @@ import (
 // otherwise. It only joins the two: the manager of package sessions moves the
 // records. Stores that can't be joined are an error.
 func New(cookie, server stores.Store) (stores.Store, error) {
-	if cookie == nil || server == nil {
+	if isNil(cookie) || isNil(server) {
 		return nil, errors.New("hybridstore: a store is nil; give cookiestore.Sealed() and a store on a server")
 	}
 	c, s := cookie.Place(), server.Place()
@@ -46,6 +47,13 @@ func New(cookie, server stores.Store) (stores.Store, error) {
 		Cookie:     c.Cookie,
 		StaleReads: s.StaleReads,
 	}}, nil
+}
+
+// isNil also tells of a nil pointer, which a constructor returns whose error was not looked
+// at.
+func isNil(s stores.Store) bool {
+	v := reflect.ValueOf(s)
+	return s == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 type hybrid struct{ place stores.Place }

@@ -62,6 +62,7 @@ func TestMisconfiguration(t *testing.T) {
 	}{
 		"no cookie":               {nil, memory, "nil"},
 		"no server":               {sealed, nil, "nil"},
+		"a server that failed":    {sealed, (*memstore.Store)(nil), "nil"},
 		"two servers":             {memory, memory, "the memory store does not keep records in the cookie alone"},
 		"two cookies":             {sealed, sealed, "the cookie store does not keep records on a server alone"},
 		"the wrong way round":     {memory, sealed, "give cookiestore.Sealed() first"},

@@ -122,6 +122,19 @@ func WithMaxRevocations(n int) Option {
 	}
 }
 
+// set does what the options say.
+func (o *options) set(opts []Option) error {
+	for _, opt := range opts {
+		if opt == nil {
+			return errors.New("redisstore: an Option is nil; leave it out")
+		}
+		if err := opt(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // name returns what makes the name of a Redis key.
 func (o *options) name() (func(stores.Key) string, error) {
 	switch {

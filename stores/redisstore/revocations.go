@@ -52,10 +52,8 @@ var _ stores.RevocationList = (*Revocations)(nil)
 // primary that fails may lose the writes of its last moments, logouts among them.
 func NewRevocations(client redis.UniversalClient, opts ...Option) (*Revocations, error) {
 	o := options{timeout: DefaultTimeout, maxRevocations: DefaultMaxRevocations}
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, err
-		}
+	if err := o.set(opts); err != nil {
+		return nil, err
 	}
 	switch {
 	case o.keyFunc != nil:

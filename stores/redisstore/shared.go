@@ -42,10 +42,8 @@ var (
 // and so is a name with braces that a Cluster does not take for a hash tag.
 func NewShared(client redis.UniversalClient, prefix string, forever time.Duration, opts ...Option) (*Shared, error) {
 	var o options
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, err
-		}
+	if err := o.set(opts); err != nil {
+		return nil, err
 	}
 	switch {
 	case o.staleReads:

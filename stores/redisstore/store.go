@@ -43,10 +43,8 @@ var (
 // client's hooks: where you have some, for tracing, set the option.
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	o := options{timeout: DefaultTimeout}
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, err
-		}
+	if err := o.set(opts); err != nil {
+		return nil, err
 	}
 	if o.maxRevocations != 0 {
 		return nil, errors.New("redisstore: New keeps no list of what has ended; give WithMaxRevocations to NewRevocations")

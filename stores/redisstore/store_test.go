@@ -143,6 +143,7 @@ func TestMisconfiguration(t *testing.T) {
 			cluster(redis.ClusterOptions{ContextTimeoutEnabled: true, ReadTimeout: -2}), nil, "no negative ReadTimeout",
 		},
 		"pipes of a closed client": {piped, nil, "closed"},
+		"no option":                {client, []redisstore.Option{nil}, "nil"},
 		"no time":                  {client, []redisstore.Option{redisstore.WithTimeout(0)}, "WithTimeout(0s)"},
 		"negative time":            {client, []redisstore.Option{redisstore.WithTimeout(-time.Second)}, "WithTimeout(-1s)"},
 		"no function":              {client, []redisstore.Option{redisstore.WithKeyFunc(nil)}, "WithKeyFunc(nil)"},
