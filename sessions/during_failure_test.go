@@ -79,3 +79,30 @@ func TestNoTouchDuringAnOutage(t *testing.T) {
 		require.Zero(t, st.touches.Load())
 	})
 }
+
+// A client that goes away while its request finds out whether the store is back says
+// nothing of that: the others do not begin to wait again.
+func TestACancelledReadDoesNotEndAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, m := setup(t, sessions.Config{CookieCache: time.Minute, CookieCacheFallback: time.Hour})
+		tok := begin(t, m)
+		time.Sleep(30 * time.Minute)
+		st.before = func(ctx context.Context, _ call) error {
+			select {
+			case <-time.After(2 * time.Second):
+				return errOutage
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		load(t, m, tok)
+		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := m.Load(ctx, received(t, tok))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		began := time.Now()
+		load(t, m, tok)
+		require.Zero(t, time.Since(began))
+	})
+}

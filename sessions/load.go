@@ -86,6 +86,7 @@ func (m *Manager) find(ctx context.Context, tok token.Token) (*record.State, *re
 		m.outage.failed()
 		m.emit(ctx, evStoreError, tok.ID.Key(), time.Time{}, Event{Err: err})
 		return copied, nil, nil
+	case ctx.Err() != nil: // a client that went away says nothing of the store
 	default:
 		m.outage.over()
 	}
