@@ -4,6 +4,7 @@ package redisstore_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -48,6 +49,7 @@ func TestForeignKeys(t *testing.T) {
 	own := newKey()
 	rev := save(t, store, own, "", "")
 	value := client.Get(t.Context(), keyOf(own)).Val()
+	value = value[:15] + string([]byte{value[15] ^ 1}) + value[16:] // nobody else writes a mark that was read
 
 	set := func(value string) func(string) error {
 		return func(key string) error { return client.Set(t.Context(), key, value, time.Hour).Err() }
@@ -129,6 +131,13 @@ func TestEveryKeyEnds(t *testing.T) {
 	require.ErrorIs(t, err, stores.ErrConflict)
 	_, err = store.Touch(t.Context(), key, rev, time.Now().Add(time.Hour))
 	require.ErrorIs(t, err, stores.ErrConflict)
+
+	// A mark knows nothing of a touch: this record was to end long ago, and lives.
+	value := client.Get(t.Context(), keyOf(key)).Val()
+	until := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(time.Hour).UnixMilli()))
+	key = newKey()
+	require.NoError(t, client.Set(t.Context(), keyOf(key), value[:16]+string(until)+"touched", time.Hour).Err())
+	save(t, store, key, "changed", stores.Revision(value[:16]))
 
 	// Less than a millisecond is left: PTTL is -2 where there is no key, and -1
 	// where it has no end.

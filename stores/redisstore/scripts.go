@@ -74,51 +74,54 @@ func (c once) Clone() redis.Cmder { return once{c.Cmd.Clone().(*redis.Cmd)} }
 
 // A script that answers nothing (false) has met a conflict.
 
-// at begins the scripts that change a revision. It takes the revision first and
-// the machine's time in Unix milliseconds last, by which the record may have
-// expired before its key did.
-const at = `
-local head = redis.call('GETRANGE', KEYS[1], 0, 23)
-if #head < 24 or head:sub(1, 16) ~= ARGV[1] then
-	return false
-end
-local expires = struct.unpack('>I8', head, 17)
-if expires <= tonumber(ARGV[#ARGV]) then
-	return false
-end
-`
+// Numbers stand there as strings: a number costs Redis a microsecond to print.
 
-// set takes a value, and for how many milliseconds it lives. A server that is out
-// of memory refuses a SET, even one that frees memory, but not after a DEL in
-// the same script: so sessions can be ended then.
+// set ends the scripts that take a value, and for how many milliseconds it lives. A
+// server that is out of memory refuses a SET, even one that frees memory, but not after
+// a DEL in the same script: so sessions can be ended then.
 const set = `
-local function set(value, life)
-	local reply = redis.pcall('SET', KEYS[1], value, 'PX', life)
-	if not reply.err then
-		return 1
-	end
-	if redis.call('STRLEN', KEYS[1]) < #value then
-		return reply
-	end
-	redis.call('DEL', KEYS[1])
-	redis.call('SET', KEYS[1], value, 'PX', life)
+local reply = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if not reply.err then
 	return 1
 end
+if redis.call('STRLEN', KEYS[1]) < #ARGV[1] then
+	return reply
+end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
 `
 
-// replaceScript takes the revision, the value, its life, and the time.
-var replaceScript = newScript(at + set + `return set(ARGV[2], ARGV[3])`)
+// replaceScript takes the value, its life, and the revision to be replaced. The
+// machine's time in Unix milliseconds comes last where the record may have expired by
+// it, before its key did.
+var replaceScript = newScript(`
+if redis.call('GETRANGE', KEYS[1], '0', '15') ~= ARGV[3] then
+	return false
+end
+if ARGV[4] and struct.unpack('>I8', redis.call('GETRANGE', KEYS[1], '16', '23')) <= tonumber(ARGV[4]) then
+	return false
+end
+` + set)
 
 // putScript takes the value and its life.
-var putScript = newScript(set + `return set(ARGV[1], ARGV[2])`)
+var putScript = newScript(set)
 
 // touchScript takes the revision, the 8 bytes of the expiry, the life, and the
 // time. Of several machines' clocks the later one counts, also for the key. The
 // key comes first, since a SETRANGE by itself is refused when memory is short.
-var touchScript = newScript(at + `
+var touchScript = newScript(`
+local head = redis.call('GETRANGE', KEYS[1], '0', '23')
+if #head < 24 or head:sub(1, 16) ~= ARGV[1] then
+	return false
+end
+local expires = struct.unpack('>I8', head, 17)
+if expires <= tonumber(ARGV[4]) then
+	return false
+end
 if struct.unpack('>I8', ARGV[2]) > expires then
 	redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), ARGV[3]))
-	redis.call('SETRANGE', KEYS[1], 16, ARGV[2])
+	redis.call('SETRANGE', KEYS[1], '16', ARGV[2])
 end
 return 1
 `)

@@ -171,7 +171,11 @@ func (s *Store) save(key stores.Key, rec stores.Record) (write, []byte, error) {
 	if rec.Revision == "" {
 		return write{args: []any{"set", s.name(key), value, "px", life, "nx"}}, value, nil
 	}
-	return replaceScript.on(s.name(key), string(rec.Revision), value, life, time.Now().UnixMilli()), value, nil
+	w := replaceScript.on(s.name(key), value, life, string(rec.Revision))
+	if now := time.Now().UnixMilli(); !outlives(rec.Revision, now) {
+		w.args = append(w.args, now)
+	}
+	return w, value, nil
 }
 
 // Put implements [stores.Server]. It is one round trip.

@@ -13,14 +13,17 @@ import (
 
 // A value is
 //
-//	16 bytes   mark: random, the record's Revision
+//	16 bytes   mark: the record's Revision
 //	 8 bytes   expiry: Unix milliseconds, big endian
 //	the rest   the sealed record
 //
-// The scripts have these numbers too.
+// The scripts have these numbers too. A mark is the expiry at which it was written (6
+// bytes) and random (10). A touch moves the expiry on and leaves the mark as it is; so
+// whoever has a mark knows how long the record lives at least, without a look at it.
 const (
 	markSize = 16
 	headSize = markSize + 8
+	endSize  = 6 // of the expiry in a mark, which is below 1<<48
 )
 
 // maxMillis is beyond every expiry, in the year 10889. A text that some other
@@ -52,13 +55,25 @@ func newValue(rec stores.Record) (value []byte, life int64, err error) {
 		return nil, 0, err
 	}
 	value = make([]byte, headSize, headSize+len(rec.Data))
-	rand.Read(value[:markSize]) // never fails: crypto/rand aborts the program instead
+	rand.Read(value[endSize:markSize]) // never fails: crypto/rand aborts the program instead
 	binary.BigEndian.PutUint64(value[markSize:], millis)
+	copy(value, value[headSize-endSize:])
 	return append(value, rec.Data...), life, nil
 }
 
 // revisionOf returns the revision that a value has.
 func revisionOf(value []byte) stores.Revision { return stores.Revision(value[:markSize]) }
+
+// outlives tells that a record at this revision, if there is one, has not expired at a
+// time in Unix milliseconds. Otherwise only the record can tell.
+func outlives(rev stores.Revision, now int64) bool {
+	if len(rev) != markSize {
+		return false
+	}
+	var millis [8]byte
+	copy(millis[8-endSize:], rev)
+	return int64(binary.BigEndian.Uint64(millis[:])) > now
+}
 
 // parseReply returns the record that a get has found under the key called name.
 func parseReply(cmd *redis.StringCmd, name string) (stores.Record, error) {

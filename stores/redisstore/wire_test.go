@@ -159,6 +159,7 @@ func TestLayout(t *testing.T) {
 		rev, err := store.Save(t.Context(), key, rec)
 		require.NoError(t, err)
 		require.Equal(t, string(rev), requireLayout(data, rec.Expires))
+		require.Equal(t, binary.BigEndian.AppendUint64(nil, uint64(rec.Expires.UnixMilli()))[2:], []byte(rev[:6]))
 		require.False(t, seen[string(rev)], "a mark came again")
 		seen[string(rev)] = true
 		return rev
