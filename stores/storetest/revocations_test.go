@@ -24,6 +24,7 @@ type referenceList struct {
 	at     map[stores.Key]int // the number of the last write
 	writes int
 	max    int
+	due    time.Time // before it nothing is over
 
 	swap  func(old string, there stores.Revocation, e *stores.Revocation) (write bool, now string, err error)
 	since func(r *referenceList, after int) stores.RevocationPage
@@ -72,8 +73,28 @@ func newReferenceList() *referenceList {
 	}
 }
 
+// set writes an entry.
+func (r *referenceList) set(e stores.Revocation, n int) {
+	r.all[e.Key], r.at[e.Key] = e, n
+	if r.due.IsZero() || e.Until.Before(r.due) {
+		r.due = e.Until
+	}
+}
+
+// clean drops what is over. It looks at all entries when one can be, and not each time.
 func (r *referenceList) clean() {
-	maps.DeleteFunc(r.all, func(_ stores.Key, e stores.Revocation) bool { return !e.Until.After(time.Now()) })
+	now := time.Now()
+	if r.due.After(now) {
+		return
+	}
+	r.due = time.Time{}
+	for k, e := range r.all {
+		if e.Until.After(now) {
+			r.set(e, r.at[k])
+		} else {
+			delete(r.all, k)
+		}
+	}
 }
 
 func (r *referenceList) Swap(ctx context.Context, old string, e stores.Revocation) (string, error) {
@@ -97,7 +118,7 @@ func (r *referenceList) Swap(ctx context.Context, old string, e stores.Revocatio
 	}
 	if write {
 		r.writes++
-		r.all[e.Key], r.at[e.Key] = e, r.writes
+		r.set(e, r.writes)
 	}
 	if r.lose() {
 		return "", fmt.Errorf("%w: %w", stores.ErrUnavailable, context.DeadlineExceeded)
@@ -133,7 +154,7 @@ func (r *referenceList) late(e stores.Revocation) (commit func()) {
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.all[e.Key], r.at[e.Key] = e, n
+		r.set(e, n)
 	}
 }
 
