@@ -51,6 +51,7 @@ func aclRules(t *testing.T) map[string][]string {
 // The contract, as a user of Redis who may do what the documentation says and no
 // more; and nothing of it can be left out.
 func TestACL(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
 	nodes := redistest.ReplicatedCluster(t)
 	stale, replicas := redisstore.WithStaleReads(), redisstore.WithReplicas(1, time.Second)
@@ -86,22 +87,23 @@ func TestACL(t *testing.T) {
 	} {
 		open := func(t *testing.T) *redisstore.Store { return newStore(t, test.client, test.opts...) }
 		t.Run(user, func(t *testing.T) {
+			t.Parallel()
 			allow(user, "")
 			require.NoError(t, everything(t, open(t))) // and connects
 			storetest.Run(t, storetest.Config{New: func(t *testing.T) stores.Server { return open(t) }})
+			for _, rule := range rules[user] {
+				if !strings.HasPrefix(rule, "+") || user != "sessions" && user != "careful" {
+					continue // go-redis makes do without, but neither tracks nor asks replicas
+				}
+				if rule == "+del" || rule == "+strlen" {
+					continue // for a full server, see TestOutOfMemory
+				}
+				t.Run("without "+rule, func(t *testing.T) {
+					allow(user, rule)
+					require.Regexp(t, "NOPERM|can't run this command", everything(t, open(t)), "it is not needed")
+				})
+			}
 		})
-		for _, rule := range rules[user] {
-			if !strings.HasPrefix(rule, "+") || user != "sessions" && user != "careful" {
-				continue // go-redis makes do without, but neither tracks nor asks replicas
-			}
-			if rule == "+del" || rule == "+strlen" {
-				continue // for a full server, see TestOutOfMemory
-			}
-			t.Run(user+" without "+rule, func(t *testing.T) {
-				allow(user, rule)
-				require.Regexp(t, "NOPERM|can't run this command", everything(t, open(t)), "it is not needed")
-			})
-		}
 	}
 }
 
@@ -112,11 +114,11 @@ func TestRevocationsACL(t *testing.T) {
 	client := newClient(t, &redis.Options{Addr: server.Addr, Username: "listing", Password: "secret", ContextTimeoutEnabled: true})
 	list := newRevocations(t, client)
 	everything := func() error {
-		for _, life := range []time.Duration{time.Millisecond, time.Hour} { // the second drops the first
+		for _, life := range []time.Duration{brief, time.Hour} { // the second drops the first
 			if _, err := list.Swap(t.Context(), "", stores.Revocation{Key: newKey(), Value: "x", Until: time.Now().Add(life)}); err != nil {
 				return err
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(brief)
 		}
 		if _, err := list.Get(t.Context(), newKey()); err != nil {
 			return err
@@ -141,6 +143,9 @@ func TestRevocationsACL(t *testing.T) {
 	}
 }
 
+// brief is a life, long enough that an entry is not over before it is written.
+const brief = 100 * time.Millisecond
+
 // everything does all that there is, on either way through the scripts, and returns
 // the first failure.
 func everything(t *testing.T, store *redisstore.Store) error {
@@ -156,12 +161,10 @@ func everything(t *testing.T, store *redisstore.Store) error {
 	if _, err := store.Touch(t.Context(), key, rev, time.Now().Add(2*time.Hour)); err != nil {
 		return err
 	}
-	brief := entry(newKey(), time.Hour)
-	brief.Expires = time.Now().Add(time.Millisecond)
-	if _, err := store.AddEntry(t.Context(), owner, brief); err != nil {
+	if _, err := store.AddEntry(t.Context(), owner, entry(newKey(), brief)); err != nil {
 		return err
 	}
-	time.Sleep(5 * time.Millisecond)
+	time.Sleep(brief)
 	if _, err := store.AddEntry(t.Context(), owner, entry(key, time.Hour)); err != nil { // which drops the first one
 		return err
 	}

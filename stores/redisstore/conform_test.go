@@ -40,6 +40,7 @@ func TestContract(t *testing.T) {
 
 // The contract, where something fails.
 func TestContractWithFaults(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	nowhere := redistest.Single(t)
 	nowhere.Kill()

@@ -109,17 +109,20 @@ func TestContractWithReplicas(t *testing.T) {
 // What too few replicas have in time is a failure, also for who looks afterwards;
 // what needs no replica goes on.
 func TestTooFewReplicas(t *testing.T) {
+	t.Parallel()
 	p := newPair(t)
-	store := newStore(t, p.client(t), redisstore.WithReplicas(1, 100*time.Millisecond))
-	two := newStore(t, p.client(t), redisstore.WithReplicas(2, 50*time.Millisecond))
-	warmUp(t, store)
+	client := p.client(t)
+	store := newStore(t, client, redisstore.WithReplicas(1, 100*time.Millisecond))
+	patient := newStore(t, client, redisstore.WithReplicas(1, time.Minute), redisstore.WithTimeout(2*time.Minute))
+	two := newStore(t, p.client(t), redisstore.WithReplicas(2, time.Second))
+	warmUp(t, patient)
 	key, owner := newKey(), newKey()
-	rev := save(t, store, key, "one", "")
+	rev := save(t, patient, key, "one", "")
 	_, err := two.Save(t.Context(), key, record("two", rev))
 	requireOutage(t, err)
 	require.ErrorContains(t, err, "1 of 2 replicas")
 
-	rec, err := store.Load(t.Context(), key, stores.Fresh)
+	rec, err := patient.Load(t.Context(), key, stores.Fresh)
 	require.NoError(t, err)
 	require.Equal(t, "two", string(rec.Data))
 	p.line.Silence(true)
@@ -145,7 +148,7 @@ func TestTooFewReplicas(t *testing.T) {
 	p.line.Silence(false)
 	p.line.Cut()
 	p.inStep(t)
-	requireData(t, store, key, string(rec.Data))
+	requireData(t, patient, key, string(rec.Data))
 }
 
 // A write and its WAIT are one round trip, on one connection.

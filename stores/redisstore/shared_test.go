@@ -97,6 +97,7 @@ func newUnique(t testing.TB, client redis.UniversalClient, opts ...redisstore.Op
 }
 
 func TestSharedContract(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	cluster := redistest.Cluster(t).Client()
 	frozen := redistest.Single(t)

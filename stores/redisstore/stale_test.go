@@ -93,6 +93,7 @@ func TestContractWithStaleReads(t *testing.T) {
 // A session that is read again and again costs nothing, and a change one round
 // trip. What another process writes is seen soon; what this one writes, at once.
 func TestReadsFromTheCache(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr)
 	for name, contexts := range map[string]bool{"contexts enabled": true, "plain": false} {

@@ -29,6 +29,7 @@ func trusting(t *testing.T, file string) *tls.Config {
 
 // The contract, over TLS; and a call ends while the server is frozen.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	server := redistest.TLS(t)
 	options := func() *redis.Options {
 		return &redis.Options{Addr: server.TLSAddr, TLSConfig: trusting(t, server.CA), ContextTimeoutEnabled: true}
@@ -54,7 +55,7 @@ func TestTLS(t *testing.T) {
 		began := time.Now()
 		_, err := store.Save(t.Context(), key, record("late", rev))
 		requireOutage(t, err)
-		require.Less(t, time.Since(began), redisstore.DefaultTimeout+time.Second, name)
+		require.Less(t, time.Since(began), redisstore.DefaultTimeout+5*time.Second, name) // go-redis alone would try for longer
 		server.Thaw()
 		redistest.Wait(t, "the store answers again", func() bool {
 			_, err := store.Load(t.Context(), key, stores.Fresh)

@@ -23,7 +23,6 @@ import (
 
 	"github.com/bulla-go/bulla/internal/redistest"
 	"github.com/bulla-go/bulla/stores"
-	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
 // line is how clients of a test reach their servers. It knows the commands that
@@ -127,6 +126,7 @@ type way struct {
 // Whatever client there is, a write is sent once, since only the caller can find
 // out what became of it; and what reads may be sent again.
 func TestWritesAreSentOnce(t *testing.T) {
+	t.Parallel()
 	var l line
 	for name, way := range l.ways(t) {
 		t.Run(name, func(t *testing.T) {
@@ -173,13 +173,12 @@ func TestNoGoroutines(t *testing.T) {
 	var l line
 	for name, way := range l.ways(t) {
 		t.Run(name, func(t *testing.T) {
-			store := newStore(t, way.client, redisstore.WithTimeout(500*time.Millisecond))
+			store := newStore(t, way.client)
 			warmUp(t, store)
 			key := newKey()
 			rev := save(t, store, key, "data", "")
 			for _, s := range way.servers {
 				s.Freeze()
-				defer s.Thaw()
 			}
 			var running sync.WaitGroup
 			const each = 5
@@ -196,6 +195,10 @@ func TestNoGoroutines(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			stacks := make([]byte, 8<<20)
 			stacks = stacks[:runtime.Stack(stacks, true)]
+			for _, s := range way.servers {
+				s.Thaw()
+			}
+			running.Wait()
 			ours := 0
 			for stack := range strings.SplitSeq(string(stacks), "\n\n") {
 				if strings.Contains(stack, "redisstore.(*Store)") {
@@ -205,13 +208,13 @@ func TestNoGoroutines(t *testing.T) {
 			require.Positive(t, ours)
 			require.LessOrEqual(t, ours, inCalls)
 			require.NotContains(t, string(stacks), "created by github.com/bulla-go/bulla/stores/redisstore.")
-			running.Wait()
 		})
 	}
 }
 
 // Many records at once, some of them beyond one round trip, and on every way.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	var l line
 	for name, way := range l.ways(t) {
 		t.Run(name, func(t *testing.T) {
