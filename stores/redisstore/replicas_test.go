@@ -113,7 +113,7 @@ func TestTooFewReplicas(t *testing.T) {
 	p := newPair(t)
 	client := p.client(t)
 	store := newStore(t, client, redisstore.WithReplicas(1, 100*time.Millisecond))
-	patient := newStore(t, client, redisstore.WithReplicas(1, time.Minute), redisstore.WithTimeout(2*time.Minute))
+	patient := newStore(t, client, redisstore.WithReplicas(1, 4*time.Second), redisstore.WithTimeout(5*time.Second))
 	two := newStore(t, p.client(t), redisstore.WithReplicas(2, time.Second))
 	warmUp(t, patient)
 	key, owner := newKey(), newKey()
