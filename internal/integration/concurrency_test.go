@@ -23,13 +23,15 @@ const (
 // No change is lost, on whichever store and however many requests of one session
 // come at once.
 func TestRequestsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, where := range backends {
 		t.Run(where.name, func(t *testing.T) {
+			t.Parallel()
 			b := where.make(t)
 			for _, cache := range caches {
 				t.Run(cache.name, func(t *testing.T) {
 					mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithCookieCache(cache.fresh))
-					atOnce(t, mw, setUser("someone"))
+					atOnce(t, mw, many(20, each), setUser("someone"))
 				})
 			}
 			require.Equal(t, 2*len(caches), b.records(t))
@@ -41,7 +43,7 @@ func TestRequestsAtOnce(t *testing.T) {
 func TestHybridRequestsAtOnce(t *testing.T) {
 	b := hybrid(t)
 	mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)))
-	atOnce(t, mw, func(s *sessions.Session) error { return text.Set(s, string(make([]byte, 4000))) })
+	atOnce(t, mw, many(20, each), func(s *sessions.Session) error { return text.Set(s, string(make([]byte, 4000))) })
 	require.Equal(t, 2, b.records(t))
 }
 
@@ -56,7 +58,7 @@ func TestRequestsAtOnceOnALossyLine(t *testing.T) {
 			b := redisBackend(t, client, server.Client())
 			mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithCookieCache(cache.fresh))
 			proxy.LoseEvery(50) // of commands: a burst of changes is few of them
-			atOnce(t, mw, setUser("someone"))
+			atOnce(t, mw, each, setUser("someone"))
 			t.Logf("%d round trips, %d replies lost", proxy.RoundTrips(), proxy.Lost())
 			require.Greater(t, proxy.Lost(), proxy.RoundTrips()/200)
 			require.Positive(t, proxy.Lost())
@@ -66,7 +68,7 @@ func TestRequestsAtOnceOnALossyLine(t *testing.T) {
 }
 
 // atOnce counts in a session that begins with start, and gives keys to another.
-func atOnce(t *testing.T, mw *middleware.Middleware, start handle) {
+func atOnce(t *testing.T, mw *middleware.Middleware, each int, start handle) {
 	t.Helper()
 	counter, keys := new(browser), new(browser)
 	counter.must(t, mw, start)

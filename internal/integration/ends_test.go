@@ -139,9 +139,13 @@ func (l *life) change(mw *middleware.Middleware) {
 // that was answered is undone, and a session ends by a regeneration only where no
 // answer came for as long as a commit may take.
 func TestEndsUnderTrouble(t *testing.T) {
+	t.Parallel()
 	for _, store := range []string{"Redis", "Firestore"} {
 		for _, o := range ordeals {
-			t.Run(store+", "+o.name, func(t *testing.T) { endsUnder(t, o, shakyStores[store](t, o.again)) })
+			t.Run(store+", "+o.name, func(t *testing.T) {
+				t.Parallel()
+				endsUnder(t, o, shakyStores[store](t, o.again))
+			})
 		}
 	}
 }

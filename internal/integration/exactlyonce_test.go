@@ -83,9 +83,9 @@ func (l lossy) String() string {
 
 // always is what every run of the tests counts. What is slow is shorter here.
 var always = []lossy{
-	{"blind, memory", true, 1, 3, each},
-	{"blind, memory", true, 2, 100, each},
-	{"blind, memory", true, 14, 3, each},
+	{"blind, memory", true, 1, 3, 20},
+	{"blind, memory", true, 2, 100, 20},
+	{"blind, memory", true, 14, 3, 20},
 	{"blind, Redis", true, 2, 3, 10},
 	{"Redis", true, 1, 100, each},
 	{"Redis", false, 2, 3, 10},
@@ -121,6 +121,7 @@ func allLossy() (all []lossy) {
 // call again by itself, blindly, or not. And none is answered with an error, since
 // the server is there.
 func TestExactlyOnce(t *testing.T) {
+	t.Parallel()
 	makers := map[string]func(testing.TB, bool) shaky{
 		"blind, memory": blindOver(memory),
 		"blind, Redis":  blindOver(redisSingle),
@@ -134,6 +135,7 @@ func TestExactlyOnce(t *testing.T) {
 	}
 	for _, way := range ways {
 		t.Run(way.String(), func(t *testing.T) {
+			t.Parallel()
 			line := makers[way.store](t, way.again)
 			line.patience = time.Minute // the machine may be busy; TestNobodyWaitsTooLong tells of the rest
 			exactlyOnce(t, way, line)

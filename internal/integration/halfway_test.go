@@ -18,6 +18,7 @@ import (
 // can do something about reaches the user: with every store, over real connections. The
 // databases of sqlstore are in its own tests.
 func TestHalfway(t *testing.T) {
+	t.Parallel()
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
 			failtest.Run(t, b.make(t).store, middleware.WithEncryptor(ring(t)))

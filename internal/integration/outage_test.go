@@ -75,9 +75,11 @@ type visitor struct {
 // A store that fails in the middle of traffic is answered by the error handler,
 // in time. Nobody is logged out, and nothing that was answered is lost.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	for _, o := range outages {
 		for _, cache := range caches {
 			t.Run(o.name+", "+cache.name, func(t *testing.T) {
+				t.Parallel()
 				b, end, begin := o.make(t)
 				mw := middlewareOf(t, b.store, middleware.WithEncryptor(ring(t)), middleware.WithCookieCache(cache.fresh),
 					middleware.WithCommitTimeout(commitTime),
@@ -178,8 +180,9 @@ func (v *visitor) visit(t *testing.T, mw *middleware.Middleware, stop chan struc
 		}
 		began := time.Now()
 		a := v.send(mw, count)
-		// A load and a commit, and time for a busy machine.
-		if took := time.Since(began); took > limit+commitTime+2*time.Second {
+		// A load and a commit, and time for a busy machine; without limits go-redis and
+		// Firestore's client try for longer than that.
+		if took := time.Since(began); took > limit+commitTime+8*time.Second {
 			t.Errorf("a request took %v", took)
 		}
 		switch {

@@ -143,6 +143,7 @@ func commands(t testing.TB, client *redis.Client) map[string]int {
 // there are.
 func TestLogOutEverywhere(t *testing.T) {
 	const others = 100_000
+	crowd := many(2000, 10_000)
 	server := redistest.Single(t)
 	direct := server.Client()
 	store, err := redisstore.New(redisClient(t, server.Addr))
@@ -159,8 +160,8 @@ func TestLogOutEverywhere(t *testing.T) {
 		bystander, err := ownedLogin(t.Context(), m, "bystander", "")
 		require.NoError(t, err)
 		before := direct.DBSize(t.Context()).Val()
-		for _, n := range []int{1, 10, 10_000} {
-			if n == 10_000 && among == 0 {
+		for _, n := range []int{1, 10, crowd} {
+			if n == crowd && among == 0 {
 				continue
 			}
 			user := fmt.Sprintf("user of %d among %d", n, among)
@@ -352,7 +353,7 @@ func TestLogOutEverywhereWithACookieCache(t *testing.T) {
 			alive, err := j.alive(t.Context(), m)
 			return err == nil && !alive
 		})
-		require.Less(t, time.Since(began), fresh+5*time.Second)
+		require.Less(t, time.Since(began), time.Minute) // a copy that never ages stays for longer
 		requireOut(t, m, j)
 	}
 }

@@ -16,6 +16,7 @@ import (
 // Two processes know of each other only through Redis. They lose nothing either,
 // whether every reply comes through or one in a hundred does not.
 func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
 	for _, cache := range caches {
 		t.Run(cache.name, func(t *testing.T) { twoProcesses(t, cache.fresh, 0) })
 		t.Run(cache.name+", lossy line", func(t *testing.T) { twoProcesses(t, cache.fresh, 100) })
