@@ -236,15 +236,15 @@ func TestTimes(t *testing.T) {
 	dead := start(t, o)
 
 	b := newBrowser(t)
+	began := time.Now()
 	b.post(idle, "/login")
 	s := b.open(idle)
-	began := time.Now()
 	require.Equal(t, "Your session has expired.", s.end())
 	require.Greater(t, time.Since(began), time.Second)
 
+	began = time.Now()
 	b.post(dead, "/login")
 	s = b.open(dead)
-	began = time.Now()
 	done := make(chan struct{})
 	go func() { // use does not help
 		defer close(done)

@@ -183,7 +183,7 @@ func TestExpiredDocuments(t *testing.T) {
 func TestExpiredRevision(t *testing.T) {
 	f := newFixture(t)
 	rec := record("two", f.rev)
-	rec.Expires = time.Now().Add(50 * time.Millisecond)
+	rec.Expires = time.Now().Add(time.Second)
 	short, err := f.Save(t.Context(), f.key, rec)
 	require.NoError(t, err)
 	<-time.After(time.Until(rec.Expires))

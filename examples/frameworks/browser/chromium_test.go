@@ -14,9 +14,11 @@ import (
 
 // chromium starts a browser with an empty profile, in which every name below
 // .example is this machine. Where there is no Chromium the test is left out, unless
-// BULLA_REQUIRE=1, as make test sets it.
+// BULLA_REQUIRE=1, as make test sets it. Tests with a browser run side by side, since
+// they wait more than they compute.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
+	t.Parallel()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		if os.Getenv("BULLA_REQUIRE") == "1" {
@@ -42,7 +44,7 @@ func chromium(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	tab, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
-	tab, cancel = context.WithTimeout(tab, 2*time.Minute)
+	tab, cancel = context.WithTimeout(tab, 5*time.Minute)
 	t.Cleanup(cancel)
 	require.NoError(t, chromedp.Do(tab), "start the browser")
 	return tab
