@@ -184,7 +184,7 @@ func TestEveryWriterWaitsForTheCommit(t *testing.T) {
 		close(store.goOn)
 		wg.Wait()
 	}))
-	h.ServeHTTP(nowhere{make(http.Header)}, httptest.NewRequest("GET", "/", nil))
+	h.ServeHTTP(nowhere{make(http.Header)}, httptest.NewRequest("GET", "https://example.com/", nil))
 	require.Equal(t, 1, store.Len())
 }
 
@@ -206,7 +206,7 @@ func TestChangeWhileTheResponseBegins(t *testing.T) {
 			}
 			close(store.goOn)
 		})
-	})).ServeHTTP(nowhere{header}, httptest.NewRequest("GET", "/", nil))
+	})).ServeHTTP(nowhere{header}, httptest.NewRequest("GET", "https://example.com/", nil))
 	wg.Wait()
 	require.Equal(t, "2", ask(mw.Handler(peek), "/", answer{Response: &http.Response{Header: header}}.value(t)).body)
 }

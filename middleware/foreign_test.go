@@ -80,7 +80,7 @@ func unhexText(text string) (data []byte, ok bool) {
 // askShared sends one request with a cookie's value, and returns the value that it answers.
 func askShared(t *testing.T, h http.Handler, path, value string) (code int, body, set string) {
 	t.Helper()
-	r := httptest.NewRequest("GET", path, nil)
+	r := httptest.NewRequest("GET", "https://example.com"+path, nil)
 	if value != "" {
 		r.Header.Set("Cookie", "sid="+value)
 	}

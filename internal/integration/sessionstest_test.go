@@ -45,7 +45,7 @@ func TestSessionstestOnServers(t *testing.T) {
 					_, err := n.Update(s, func(n int) int { return n + 1 })
 					return err
 				})
-				r := sessionstest.Request(t, mw, httptest.NewRequest("POST", "/", nil), sessionstest.Set(n, 41))
+				r := sessionstest.Request(t, mw, httptest.NewRequest("POST", "https://example.com/", nil), sessionstest.Set(n, 41))
 				w := httptest.NewRecorder()
 				login.ServeHTTP(w, r)
 				require.Equal(t, http.StatusOK, w.Code)
