@@ -52,14 +52,14 @@ func TestServerHasTheLastWord(t *testing.T) {
 		require.NoError(t, err)
 
 		rec := httptest.NewRecorder()
-		r := httptest.NewRequest("POST", "/colour?colour=teal", nil)
+		r := httptest.NewRequest("POST", "https://example.com/colour?colour=teal", nil)
 		handler.ServeHTTP(rec, r)
 		require.Len(t, rec.Result().Cookies(), 1)
 		kept := rec.Result().Cookies()[0] // by somebody who never closes a browser
 
 		home := func() string {
 			rec := httptest.NewRecorder()
-			r := httptest.NewRequest("GET", "/", nil)
+			r := httptest.NewRequest("GET", "https://example.com/", nil)
 			r.AddCookie(kept)
 			handler.ServeHTTP(rec, r)
 			return rec.Body.String()
