@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"html"
 	"io"
 	"net/http"
@@ -161,6 +162,8 @@ type inProcess struct{ http.Handler }
 
 func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
+	r = r.WithContext(r.Context())
+	r.TLS = new(tls.ConnectionState) // the URL says https
 	p.ServeHTTP(rec, r)
 	return rec.Result(), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -124,6 +125,8 @@ type inProcess struct{ http.Handler }
 
 func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
+	r = r.WithContext(r.Context())
+	r.TLS = new(tls.ConnectionState) // the URL says https
 	p.ServeHTTP(rec, r)
 	return rec.Result(), nil
 }

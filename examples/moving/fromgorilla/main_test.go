@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -22,6 +23,8 @@ type site struct{ http.Handler }
 
 func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
+	r = r.WithContext(r.Context())
+	r.TLS = new(tls.ConnectionState) // the URL says https
 	s.ServeHTTP(w, r)
 	return w.Result(), nil
 }
