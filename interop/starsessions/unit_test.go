@@ -220,6 +220,38 @@ func TestCase10UnknownMetadata(t *testing.T) {
 	require.Equal(t, len(data), len(third))
 }
 
+// Of what stands in our member of the metadata only what still holds is taken: a deadline
+// does not come before the beginning that Python has, and a proof may be another user's.
+func TestCase10OurMember(t *testing.T) {
+	l := plain(false)
+	record := func(env envelope.Envelope, created int) (envelope.Envelope, error) {
+		data, err := envelope.Join(nil, env)
+		require.NoError(t, err)
+		return l.Split(fmt.Appendf(nil, `{"a": 1, "__metadata__": {"created": %d, "bulla": "%s"}}`, created, block.EncodeToString(data)))
+	}
+	own := envelope.Metadata{Created: time.Unix(1000, 0), Deadline: time.Unix(2000, 0), Generation: 7}
+	env, err := record(envelope.Envelope{Metadata: own}, 1000)
+	require.NoError(t, err)
+	require.EqualValues(t, 2000, env.Deadline.Unix())
+	require.EqualValues(t, 7, env.Generation)
+	env, err = record(envelope.Envelope{Metadata: own}, 3000)
+	require.NoError(t, err)
+	require.EqualValues(t, 3000, env.Deadline.Unix(), "it is over")
+	_, err = l.Join(nil, env)
+	require.NoError(t, err)
+
+	proven := own
+	proven.Authenticated, proven.Owner, proven.Label = time.Unix(1500, 0), "alice", "phone"
+	env, err = record(envelope.Envelope{Metadata: proven}, 1000)
+	require.NoError(t, err)
+	require.True(t, env.Authenticated.IsZero() && env.Owner == "" && env.Label == "")
+
+	vals, err := envelope.NewValues(maps.All(map[string][]byte{"user": []byte(`"mallory"`)}))
+	require.NoError(t, err)
+	_, err = record(envelope.Envelope{Metadata: own, Values: vals}, 1000)
+	require.ErrorIs(t, err, errMetadata)
+}
+
 func TestCase11NotOurs(t *testing.T) {
 	for _, text := range []string{"", "[]", "null", "{}x", `{"a": 1`, strings.Repeat("[", 10_000)} {
 		_, err := plain(false).Split([]byte(text))
