@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/bulla-go/bulla/encrypt"
 	"github.com/bulla-go/bulla/encrypt/fernet"
@@ -33,11 +34,12 @@ func Unencrypted() Encryptor {
 }
 
 // Fernet is starsessions' FernetEncryptor. key is its text, 32 bytes in base64url with
-// padding, of which only the length is checked: it is the Python side's choice.
+// padding, or in plain base64, which Python takes as well: openssl rand -base64 32 makes
+// such keys. Only the length is checked, since it is the Python side's choice.
 func Fernet(key string) (Encryptor, error) {
-	secret, err := base64.URLEncoding.Strict().DecodeString(key)
+	secret, err := base64.StdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(key))
 	if err != nil {
-		return Encryptor{}, fmt.Errorf("starsessions: %w: the text of a Fernet key is 32 bytes in base64url with padding", encrypt.ErrInvalidKey)
+		return Encryptor{}, fmt.Errorf("starsessions: %w: the text of a Fernet key is 32 bytes in base64url, or base64, with padding", encrypt.ErrInvalidKey)
 	}
 	k, err := encrypt.InsecureKey(secret)
 	if err != nil {

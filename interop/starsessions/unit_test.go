@@ -128,6 +128,33 @@ func TestCase07DocumentationKeys(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// One key, as Python's Fernet takes it: of its own alphabet, of openssl's, with bits that
+// no byte has, with the end of a file's line.
+func TestCase07SpellingsOfAKey(t *testing.T) {
+	const key = "4OHi4-Tl5ufo6err7O3u7_Dx8vP09fb3-Pn6-_z9_v8="
+	first, err := Fernet(key)
+	require.NoError(t, err)
+	sealed, err := first.seal([]byte("text"))
+	require.NoError(t, err)
+	for _, same := range []string{"4OHi4+Tl5ufo6err7O3u7/Dx8vP09fb3+Pn6+/z9/v8=", "4OHi4-Tl5ufo6err7O3u7_Dx8vP09fb3-Pn6-_z9_v9=", key + "\n"} {
+		e, err := Fernet(same)
+		require.NoError(t, err)
+		text, err := e.open(sealed)
+		require.NoError(t, err)
+		require.Equal(t, "text", string(text))
+	}
+}
+
+// What is no ID of either side's does not reach Redis.
+func TestIDs(t *testing.T) {
+	for _, id := range []string{"12f1834681ae40c6bbede30efc6cdbad", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "----____----____----____----____"} {
+		require.True(t, isID(id), id)
+	}
+	for _, id := range []string{"", "a", "12f1834681ae40c6bbede30efc6cdba", "12f1834681ae40c6bbede30efc6cdbad0", "12f1834681ae40c6bbede30efc6cdba.", "12f1834681ae40c6bbede30efc6cdba~", "{0123456789abcdef0123456789abcd}", "../../../../../../../../../../..", "éééééééééééééééé"} {
+		require.False(t, isID(id), id)
+	}
+}
+
 // What seals here is no encrypt.Encryptor: it can't be given to a store of Bulla's own.
 func TestCase34NoEncryptorForOthers(t *testing.T) {
 	var e any = Unencrypted()
