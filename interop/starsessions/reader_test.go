@@ -4,6 +4,7 @@ package starsessions
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/internal/envelope"
+	"github.com/bulla-go/bulla/internal/redistest"
 	"github.com/bulla-go/bulla/interop/internal/interoptest"
 	"github.com/bulla-go/bulla/interop/migrate"
 	"github.com/bulla-go/bulla/middleware"
@@ -94,4 +97,47 @@ func TestMoveOut(t *testing.T) {
 			require.ErrorIs(t, err, migrate.ErrNone)
 		}
 	}
+}
+
+// When a record counts for a migration.
+func TestReaderOfRecords(t *testing.T) {
+	client := redistest.Single(t).Client()
+	store, err := Redis(client)
+	require.NoError(t, err)
+	const id = "0123456789abcdef0123456789abcdef"
+	begun := time.Now().Add(-2 * time.Hour)
+	own := envelope.Metadata{Created: begun, Deadline: begun.Add(time.Hour)}
+	data, err := envelope.Join(nil, envelope.Envelope{Metadata: own})
+	require.NoError(t, err)
+	fixed := Config{Lifetime: time.Hour, Encryptor: Unencrypted()}
+	rolling := fixed
+	rolling.Rolling = true
+	for what, c := range map[string]struct {
+		name, more string
+		config     Config
+		live       bool
+	}{
+		"rolling":            {id, "", rolling, true},
+		"fixed":              {id, "", fixed, false},
+		"our deadline":       {id, `, "bulla": "` + block.EncodeToString(data) + `"`, rolling, false},
+		"not an ID":          {"~" + id[1:], "", rolling, false},
+		"until it is closed": {id, "", Config{Encryptor: Unencrypted()}, true},
+	} {
+		client.Set(t.Context(), Prefix+c.name, fmt.Sprintf(`{"a": 1, "__metadata__": {"created": %d%s}}`, begun.Unix(), c.more), 90*time.Minute)
+		r, err := NewReader(store, c.config, time.Time{})
+		require.NoError(t, err)
+		_, err = r.Read(t.Context(), c.name)
+		if c.live {
+			require.NoError(t, err, what)
+		} else {
+			require.ErrorIs(t, err, migrate.ErrNone, what)
+		}
+		require.NoError(t, r.Retire(t.Context(), c.name))
+		require.Equal(t, c.name == id, client.PTTL(t.Context(), Prefix+c.name).Val() <= migrate.Grace, what)
+	}
+
+	// What Python keeps for 30 days where the browser decides, Go does, too.
+	b := browse(t)
+	require.InDelta(t, redisLife.Seconds(), b.Do(pair{Store: "redis", Encryptor: "none"}.serve(t, client), "login=alice").Remaining, 10)
+	require.InDelta(t, redisLife, client.PTTL(t.Context(), Prefix+b.Cookie).Val(), float64(10*time.Second))
 }
