@@ -161,3 +161,32 @@ func TestRevokeEverythingMakesRoom(t *testing.T) {
 		})
 	}
 }
+
+// A job, or a stream, moves the idle time on, and no cookie goes out with it. The browser
+// keeps the one that it has for as long as the session can live.
+func TestPersistentCookieBesideAJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mw := memory(t).new(t, middleware.WithRolling(time.Hour), middleware.WithPersistentCookie())
+		var id sessions.ID
+		visit := func(cookie string) answer {
+			return ask(mw.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
+				id = s.ID()
+				if s.IsNew() {
+					return user.Set(s, "ada")
+				}
+				return nil
+			}), "/", cookie)
+		}
+		first := visit("")
+		cookie, gone := first.value(t), time.Now().Add(time.Duration(first.Cookies()[0].MaxAge)*time.Second)
+		for range 120 {
+			time.Sleep(time.Minute)
+			require.NoError(t, mw.Manager().Resume(t.Context(), id, func(_ context.Context, s *sessions.Session) error {
+				increment(s)
+				return nil
+			}))
+			require.True(t, time.Now().Before(gone), "the browser has dropped the cookie of a session in use")
+			require.Empty(t, visit(cookie).ours())
+		}
+	})
+}

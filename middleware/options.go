@@ -100,8 +100,9 @@ func WithRolling(idle time.Duration) Option {
 }
 
 // WithPersistentCookie lets the browser keep the cookie when it is closed, for as
-// long as the session lives: the cookie has a Max-Age. Without it the browser forgets
-// the cookie then. A session may differ; see [sessions.Session.SetPersistent].
+// long as the session can live: the cookie has a Max-Age, to the absolute end. Without
+// it the browser forgets the cookie then. A session may differ; see
+// [sessions.Session.SetPersistent].
 func WithPersistentCookie() Option {
 	return set(func(o *options) { o.sessions.PersistentCookie = true })
 }

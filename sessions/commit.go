@@ -380,7 +380,7 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task, ask bool)
 		st = m.addCopy(st)
 	}
 	other := !st.ID.Equal(j.held.SessionID())
-	if other || st.Payload != j.sent || m.maxAge(st) > 0 && !st.Expires.Equal(j.held.Expires) ||
+	if other || st.Payload != j.sent || m.maxAge(st) > 0 && !m.kept(st).Equal(m.kept(j.held)) ||
 		st.Meta.Persistent != j.held.Meta.Persistent {
 		c = change{replace, st}
 	}

@@ -44,7 +44,7 @@ type Transport interface {
 // need it.
 type Reply struct {
 	Remove bool          // the client must forget its token
-	MaxAge time.Duration // how long the client keeps the token; 0: until it is closed
+	MaxAge time.Duration // how long the client keeps the token, at most until the session's deadline; 0: until it is closed
 
 	// What makes the token. fmt prints what stands in a struct itself with a verb
 	// that does not fit, such as %p, whatever Format says.

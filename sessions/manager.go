@@ -270,14 +270,19 @@ func (m *Manager) commitContext(ctx context.Context) (context.Context, context.C
 // maxAge returns for how long the client should keep a session's token; 0: until it
 // is closed.
 func (m *Manager) maxAge(st *record.State) time.Duration {
-	switch st.Meta.Persistent {
-	case envelope.Forget:
-		return 0
-	case envelope.Persist:
-		return time.Until(st.Expires)
-	}
-	if m.persistent {
-		return time.Until(st.Expires)
+	if st.Meta.Persistent == envelope.Persist || st.Meta.Persistent == 0 && m.persistent {
+		return time.Until(m.kept(st))
 	}
 	return 0
+}
+
+// kept returns until when a client should keep a session's token that outlasts its being
+// closed. It is the absolute end: an idle time is moved on by a job or a stream, too, with
+// which no token goes out, and the server enforces it. Another system's clients may be
+// all that enforces it.
+func (m *Manager) kept(st *record.State) time.Time {
+	if m.place.Foreign != nil {
+		return st.Expires
+	}
+	return st.Meta.Deadline
 }

@@ -140,7 +140,7 @@ func TestQuickstart(t *testing.T) {
 	before := b.cookie()
 	lines := b.post("/login", "user=Ada Lovelace")
 	require.Len(t, lines, 1)
-	require.Regexp(t, `; Max-Age=1209600; Path=/; HttpOnly; Secure; SameSite=Lax$`, lines[0])
+	require.Regexp(t, `; Max-Age=2592000; Path=/; HttpOnly; Secure; SameSite=Lax$`, lines[0])
 	in := b.cookie()
 	require.NotEqual(t, before[:32], in[:32])
 	page := b.visit("/")
