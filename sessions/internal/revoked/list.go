@@ -50,9 +50,11 @@ type List struct {
 	poke    chan struct{}
 	stopped chan struct{}
 
+	pass atomic.Uint32 // how many readings of everything have begun
+
 	// Of the reader alone.
-	places  []place
-	pass    uint8
+	places  []place // nil: all is to be read
+	known   uint64  // everybody's number, when the list was read
 	nextAll time.Duration
 
 	mu       sync.Mutex
@@ -188,7 +190,7 @@ func (l *List) swap(ctx context.Context, old string, e stores.Revocation) (now s
 	})
 	if err == nil {
 		e.Value = now
-		l.note(e, 0, true)
+		l.note(e, true)
 	}
 	return now, err
 }
@@ -311,7 +313,7 @@ func (l *List) Confirm(ctx context.Context, k stores.Key, epochs []byte, groups 
 	numbers := make([]uint64, len(keys))
 	for i, value := range values {
 		if value != "" {
-			l.note(stores.Revocation{Key: keys[i], Value: value, Until: l.until()}, 0, true)
+			l.note(stores.Revocation{Key: keys[i], Value: value, Until: l.until()}, true)
 			numbers[i], _, _ = parseNumber(value)
 		}
 	}

@@ -72,15 +72,15 @@ func (l *List) run(ctx context.Context) {
 // read brings the copy up to date.
 func (l *List) read(ctx context.Context) error {
 	asked := time.Since(l.start)
-	lost, err := l.begin(ctx)
-	if err != nil {
+	if err := l.begin(ctx); err != nil {
 		return err
 	}
-	all := lost || l.places == nil || asked >= l.nextAll
+	first := l.places == nil
+	all := first || asked >= l.nextAll
 	var cursor stores.Cursor
-	pass := l.pass
 	if all {
-		pass++
+		// What this process writes meanwhile has it, too, and so is not forgotten.
+		l.pass.Add(1)
 	} else {
 		cursor = l.from(asked)
 	}
@@ -91,7 +91,7 @@ func (l *List) read(ctx context.Context) error {
 			return err
 		}
 		for _, e := range page.Entries {
-			l.note(e, pass, !all) // else it may be of any age
+			l.note(e, !all) // else it may be of any age
 		}
 		cursor = page.Next
 		if !page.More {
@@ -100,11 +100,15 @@ func (l *List) read(ctx context.Context) error {
 		pages = append(pages, cursor)
 	}
 	if all {
+		l.table.forget(uint8(l.pass.Load()))
+		l.nextAll = asked + everything - rand.N(everything/10) // not all processes at once
+	}
+	if first {
 		// A write that is not in sight yet may have taken its place before the end.
 		l.places = []place{{pages[max(0, len(pages)-pagesBack)], asked - again}}
-		l.table.forget(pass)
-		l.pass = pass
-		l.nextAll = asked + everything - rand.N(everything/10) // not all processes at once
+		if len(pages) > pagesBack { // or before that, where there are many a minute
+			l.nextAll = asked + again
+		}
 	}
 	l.places = append(l.places, place{cursor, asked})
 	return nil
@@ -118,47 +122,56 @@ func (l *List) from(now time.Duration) stores.Cursor {
 	return l.places[0].cursor
 }
 
-// begin reads everybody's number, and begins the list where there is none. lost tells
-// that there had been one, and this process or another has begun the list anew.
-func (l *List) begin(ctx context.Context) (lost bool, err error) {
+// begin reads everybody's number, and begins the list where there is none, or one that
+// has lost the number that is known here.
+func (l *List) begin(ctx context.Context) error {
+	known := l.table.number.Load() // before asking: the list has no less
 	values, err := l.List.Get(ctx, l.Everybody)
 	if err != nil {
-		return false, err
+		return err
 	}
-	known := l.table.number.Load()
-	value := values[0]
-	if value == "" || time.Since(l.start) >= l.nextAll {
-		if value == "" {
+	old, value := values[0], values[0]
+	n, _, ok := parseNumber(value)
+	if lost := value == "" || ok && n < known; lost || time.Since(l.start) >= l.nextAll {
+		if lost {
 			value = numberValue(kindBorn, after(known))
+		} else {
+			old = "" // where it is there already its time moves on
 		}
-		// Where it is there already its time moves on.
-		if value, err = l.List.Swap(ctx, "", stores.Revocation{Key: l.Everybody, Value: value, Until: l.until()}); err != nil {
-			return false, err
+		if value, err = l.List.Swap(ctx, old, stores.Revocation{Key: l.Everybody, Value: value, Until: l.until()}); err != nil {
+			return err
 		}
 	}
 	n, born, ok := parseNumber(value)
-	if lost = known > 0 && ok && born && n > known; lost {
-		l.table.forgetNumbers() // which no login finds in the list any more
-		l.Failed(ctx, fmt.Errorf("%w: the list of what has ended had lost everything, and begins anew", stores.ErrUnavailable))
+	if !ok {
+		return nil
 	}
-	if ok {
-		l.table.setEverybody(n, born)
+	l.table.setEverybody(n, born)
+	if l.known > 0 && n > l.known {
+		// The list may be another one, in which this one's places say nothing, until
+		// all of it is read. That forgets the numbers, which no login finds in the list.
+		// (What a login has seen of it meanwhile is in the table, and not in l.known.)
+		l.places = nil
+		if born {
+			l.Failed(ctx, fmt.Errorf("%w: the list of what has ended had lost everything, and begins anew", stores.ErrUnavailable))
+		}
 	}
-	return lost, nil
+	l.known = n
+	return nil
 }
 
 // until is how long a number must be kept: longer than any session of today.
 func (l *List) until() time.Time { return time.Now().Add(l.Lifetime + Slack) }
 
 // note puts an entry into the copy. fresh: it was written a moment ago.
-func (l *List) note(e stores.Revocation, pass uint8, fresh bool) {
+func (l *List) note(e stores.Revocation, fresh bool) {
 	if e.Key == l.Everybody {
 		if n, born, ok := parseNumber(e.Value); ok {
 			l.table.setEverybody(n, born)
 		}
 		return
 	}
-	if l.table.add(e, pass) == moved && fresh {
+	if l.table.add(e, uint8(l.pass.Load())) == moved && fresh {
 		l.recent(e.Key)
 	}
 }

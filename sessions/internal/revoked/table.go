@@ -160,19 +160,6 @@ func raise(a *atomic.Uint64, n uint64) {
 	}
 }
 
-// forgetNumbers drops the numbers of all groups.
-func (t *table) forgetNumbers() {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	for i := range t.shards {
-		sh := &t.shards[i]
-		sh.mu.Lock()
-		t.n -= len(sh.numbers)
-		clear(sh.numbers)
-		sh.mu.Unlock()
-	}
-}
-
 // forget drops what is over and was not seen in the last reading of everything. Both:
 // the list may have lost what this process still knows, and this machine's clock may be
 // wrong. Of numbers the list is the only truth: a login seals what it finds there, and

@@ -1,0 +1,172 @@
+package revoked
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bulla-go/bulla/stores"
+)
+
+// losing is a list that loses everything, and whose readings may fail, or be waited for.
+type losing struct {
+	*lateList
+	fails int    // how many Since do
+	then  func() // is called by the next one
+}
+
+func (l *losing) Since(ctx context.Context, after stores.Cursor) (stores.RevocationPage, error) {
+	if l.fails > 0 {
+		l.fails--
+		return stores.RevocationPage{}, errLost
+	}
+	page, err := l.lateList.Since(ctx, after)
+	if then := l.then; then != nil {
+		l.then = nil
+		then()
+	}
+	return page, err
+}
+
+func (l *losing) lose() {
+	clear(l.all)
+	l.last = 0
+}
+
+func newLosing() *losing {
+	l := &losing{lateList: newLateList(1)}
+	l.until.Store(true)
+	return l
+}
+
+var everybody, someGroup = stores.NewKey([24]byte{1}), stores.NewKey([24]byte{2})
+
+// process returns a list that is read when the test says so.
+func process(t *testing.T, server stores.RevocationList) *List {
+	l := New(Config{List: server, Everybody: everybody, Lifetime: time.Hour, Timeout: time.Second, Failed: func(context.Context, error) {}})
+	require.NoError(t, l.read(t.Context()))
+	return l
+}
+
+func (l *List) groupOf(k stores.Key) uint64 {
+	hash := k.Hash()
+	return l.table.group(&hash)
+}
+
+// A process finds out that the list has lost everything, whatever came before its own
+// reading: then it reads all there is, forgets the numbers that no login finds any more,
+// and ends what began before.
+func TestLossIsFound(t *testing.T) {
+	for name, meanwhile := range map[string]func(t *testing.T, server *losing, other, l *List){
+		"by the reader": func(*testing.T, *losing, *List, *List) {},
+		"after a login has seen it": func(t *testing.T, _ *losing, _, l *List) {
+			_, err := l.Confirm(t.Context(), stores.Key{}, nil, someGroup)
+			require.NoError(t, err)
+		},
+		"after everybody was ended": func(t *testing.T, _ *losing, other, _ *List) {
+			require.NoError(t, other.Raise(t.Context(), everybody))
+		},
+		"by the second reading": func(t *testing.T, server *losing, _, l *List) {
+			server.fails = 1
+			require.Error(t, l.read(t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newLosing()
+				other, l := process(t, server), process(t, server)
+				before := Epochs{Everybody: l.Everyone()}.Bytes()
+				for i := range byte(9) { // which the new list has not as many of
+					_, err := other.End(t.Context(), Ending{Key: stores.NewKey([24]byte{3, i})})
+					require.NoError(t, err)
+				}
+				require.NoError(t, other.Raise(t.Context(), someGroup))
+				require.NoError(t, l.read(t.Context()))
+				require.NotZero(t, l.groupOf(someGroup))
+				time.Sleep(2 * time.Minute)
+				require.NoError(t, l.read(t.Context()))
+				time.Sleep(2 * time.Minute)
+
+				server.lose()
+				require.NoError(t, other.read(t.Context()))
+				key := stores.NewKey([24]byte{4})
+				_, err := other.End(t.Context(), Ending{Key: key})
+				require.NoError(t, err)
+				meanwhile(t, server, other, l)
+				require.NoError(t, l.read(t.Context()))
+				require.Equal(t, Revoked, l.Look(stores.NewKey([24]byte{5}), before))
+				require.Equal(t, Ended, l.Look(key, nil), "an entry of the new list was overlooked")
+				require.Zero(t, l.groupOf(someGroup), "a user is kept out by what the list has lost")
+			})
+		})
+	}
+}
+
+// Who begins a lost list anew with a clock that is behind, or a server that has gone back
+// to what it had before, does not bring sessions back.
+func TestLostListBeginsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newLosing()
+		l := process(t, server)
+		ended := Epochs{Everybody: l.Everyone()}.Bytes()
+		require.NoError(t, l.Raise(t.Context(), everybody))
+		raised := l.Everyone()
+		server.lose()
+		slow := stores.Revocation{Key: everybody, Value: numberValue(kindBorn, raised-5), Until: time.Now().Add(time.Hour)}
+		_, err := server.Swap(t.Context(), "", slow)
+		require.NoError(t, err)
+		require.NoError(t, l.read(t.Context()))
+		other := process(t, server)
+		require.Equal(t, Revoked, other.Look(stores.NewKey([24]byte{5}), ended))
+		require.Equal(t, Revoked, other.Look(stores.NewKey([24]byte{5}), Epochs{Everybody: raised}.Bytes()))
+		require.Equal(t, Live, other.Look(stores.NewKey([24]byte{5}), Epochs{Everybody: other.Everyone()}.Bytes()))
+	})
+}
+
+// What this process raises while it reads everything it does not forget for it.
+func TestRaisedDuringAReadingOfEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newLosing()
+		l := process(t, server)
+		l.nextAll = 0
+		server.then = func() { require.NoError(t, l.Raise(t.Context(), someGroup)) }
+		require.NoError(t, l.read(t.Context()))
+		require.NotZero(t, l.groupOf(someGroup))
+	})
+}
+
+// late is a list of pages in which an entry comes into sight far behind the end.
+type late struct {
+	pages
+	behind stores.Revocation // zero: not in sight
+}
+
+func (l *late) Since(ctx context.Context, after stores.Cursor) (stores.RevocationPage, error) {
+	page, err := l.pages.Since(ctx, after)
+	if n, _ := strconv.Atoi(string(after)); n == 0 && l.behind.Value != "" {
+		page.Entries = append(page.Entries, l.behind)
+	}
+	return page, err
+}
+
+// Where many end within a minute, an entry may come into sight so far behind the first
+// reading that no page of its end has it.
+func TestLateBehindTheFirstReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &late{}
+		for range 20_000 {
+			server.entries = append(server.entries, stores.Revocation{Key: randomKey(), Value: "E", Until: time.Now().Add(time.Hour)})
+		}
+		l := process(t, server)
+		server.behind = stores.Revocation{Key: randomKey(), Value: "E", Until: time.Now().Add(time.Hour)}
+		for range 13 { // every five seconds
+			time.Sleep(5 * time.Second)
+			require.NoError(t, l.read(t.Context()))
+		}
+		require.Equal(t, Ended, l.Look(server.behind.Key, nil))
+	})
+}
