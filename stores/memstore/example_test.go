@@ -76,3 +76,30 @@ func ExampleStore_Entries() {
 	// 2 laptop
 	// <nil>
 }
+
+// A list of what has ended, as the manager of package sessions uses it: it is given to
+// middleware.WithRevocation. Of those who write at once under one key one is first, and
+// the others are told what it wrote.
+func ExampleNewRevocations() {
+	list, err := memstore.NewRevocations()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, key, until := context.Background(), keyOf("a session's ID"), time.Now().Add(time.Hour)
+	for _, value := range []string{"ended", "moved"} {
+		now, err := list.Swap(ctx, "", stores.Revocation{Key: key, Value: value, Until: until})
+		fmt.Println(now, err)
+	}
+
+	// Each process reads what is new every few seconds.
+	page, err := list.Since(ctx, "")
+	fmt.Println(len(page.Entries), page.Entries[0].Value, err)
+	page, err = list.Since(ctx, page.Next)
+	fmt.Println(len(page.Entries), err)
+	// Output:
+	// ended <nil>
+	// ended <nil>
+	// 1 ended <nil>
+	// 0 <nil>
+}

@@ -1,11 +1,17 @@
 package redisstore_test
 
 import (
+	"context"
 	"log"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bulla-go/bulla/encrypt"
+	"github.com/bulla-go/bulla/middleware"
+	"github.com/bulla-go/bulla/stores/cookiestore"
 	"github.com/bulla-go/bulla/stores/redisstore"
 )
 
@@ -43,4 +49,29 @@ func ExampleNew_autoPipeline() {
 		log.Fatal(err)
 	}
 	_ = store
+}
+
+// A list of the sessions in cookies that have ended. Where Redis keeps nothing else for
+// sessions, let it lose nothing: appendonly yes, maxmemory-policy noeviction.
+func ExampleNewRevocations() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	client := redis.NewClient(&redis.Options{Addr: "redis.internal:6379", ContextTimeoutEnabled: true})
+	defer client.Close()
+	list, err := redisstore.NewRevocations(client, redisstore.WithPrefix("shop:"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	key := encrypt.GenerateKey() // one that outlives the process
+	enc, err := encrypt.NewAESGCM(key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mw, err := middleware.New(cookiestore.Sealed(), middleware.WithEncryptor(enc),
+		middleware.WithOwners(key), // SetOwner at login, so that a user's sessions can be ended
+		middleware.WithRevocation(ctx, list, 5*time.Second))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = mw.Handler
 }

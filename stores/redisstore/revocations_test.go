@@ -4,12 +4,14 @@ package redisstore_test
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bulla-go/bulla/internal/formattest"
 	"github.com/bulla-go/bulla/internal/redistest"
 	"github.com/bulla-go/bulla/stores"
 	"github.com/bulla-go/bulla/stores/redisstore"
@@ -148,4 +150,34 @@ func TestRevocationsOfOthers(t *testing.T) {
 	require.NoError(t, client.HSet(t.Context(), "bulla:{revoked}", string(hash[:]), "x").Err())
 	_, err = list.Get(t.Context(), key)
 	require.ErrorIs(t, err, stores.ErrUnavailable)
+}
+
+// The bytes in Redis are those of docs/format.md: read, and written.
+func TestDocumentedList(t *testing.T) {
+	client := redistest.Single(t).Client()
+	list, ctx := newRevocations(t, client), t.Context()
+	hash := [24]byte{1, 23: 24}
+	key, value := stores.NewKey(hash), formattest.Bytes(t, "Redis: the list")
+	const field = "bulla:{revoked}"
+	require.NoError(t, client.HSet(ctx, field, hash[:], value).Err())
+	require.NoError(t, client.XAdd(ctx, &redis.XAddArgs{Stream: field + ":log", Values: []any{"e", append(hash[:], value...)}}).Err())
+	page, err := list.Since(ctx, "")
+	require.NoError(t, err)
+	require.Equal(t, []stores.Revocation{{Key: key, Value: string(value[8:]), Until: time.UnixMilli(1774958400123)}}, page.Entries)
+	there, err := list.Get(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, []string{string(value[8:])}, there)
+
+	hash[0]++
+	until := time.UnixMilli(time.Now().Add(time.Hour).UnixMilli())
+	_, err = list.Swap(ctx, "", stores.Revocation{Key: stores.NewKey(hash), Value: "E", Until: until})
+	require.NoError(t, err)
+	want := string(binary.BigEndian.AppendUint64(nil, uint64(until.UnixMilli()))) + "E"
+	require.Equal(t, want, client.HGet(ctx, field, string(hash[:])).Val())
+	log, err := client.XRange(ctx, field+":log", "-", "+").Result()
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"e": string(hash[:]) + want}, log[len(log)-1].Values)
+	longest := client.HGet(ctx, field, "longest").Val()
+	require.Len(t, longest, 8)
+	require.InDelta(t, time.Hour.Milliseconds(), binary.BigEndian.Uint64([]byte(longest)), 60_000)
 }

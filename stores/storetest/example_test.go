@@ -31,3 +31,25 @@ func ExampleRun() {
 	fmt.Printf("go test runs a %T\n", test)
 	// Output: go test runs a func(*testing.T)
 }
+
+func ExampleRunRevocations() {
+	// In the list's own test file this is func TestRevocations(t *testing.T).
+	test := func(t *testing.T) {
+		newList := func(opts ...memstore.Option) stores.RevocationList {
+			list, err := memstore.NewRevocations(opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list
+		}
+		storetest.RunRevocations(t, storetest.RevocationConfig{
+			New: func(t *testing.T) stores.RevocationList { return newList() },
+			// One way to make it fail. A list with a server has more.
+			Small:    func(t *testing.T) stores.RevocationList { return newList(memstore.WithMaxRevocations(1000)) },
+			Synctest: true,
+		})
+	}
+
+	fmt.Printf("go test runs a %T\n", test)
+	// Output: go test runs a func(*testing.T)
+}
