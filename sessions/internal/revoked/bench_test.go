@@ -1,6 +1,7 @@
 package revoked
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -55,6 +56,7 @@ func BenchmarkLook(b *testing.B) {
 type pages struct {
 	stores.RevocationList
 	entries []stores.Revocation
+	size    int // of a page; 0: 2000
 }
 
 func (p *pages) Get(_ context.Context, keys ...stores.Key) ([]string, error) {
@@ -67,7 +69,7 @@ func (p *pages) Swap(_ context.Context, _ string, e stores.Revocation) (string, 
 
 func (p *pages) Since(_ context.Context, after stores.Cursor) (stores.RevocationPage, error) {
 	n, _ := strconv.Atoi(string(after))
-	end := min(n+2000, len(p.entries))
+	end := min(n+cmp.Or(p.size, 2000), len(p.entries))
 	return stores.RevocationPage{Entries: p.entries[n:end], Next: stores.Cursor(strconv.Itoa(end)), More: end < len(p.entries)}, nil
 }
 
@@ -111,7 +113,7 @@ func BenchmarkMillion(b *testing.B) {
 	b.Run("again", func(b *testing.B) { // all of it, as once in an hour
 		for range b.N {
 			l.nextAll = 0
-			if err := l.read(context.Background()); err != nil {
+			if err := l.readAgain(context.Background(), time.Hour); err != nil {
 				b.Fatal(err)
 			}
 		}

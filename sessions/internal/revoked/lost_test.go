@@ -2,7 +2,9 @@ package revoked
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,7 +136,7 @@ func TestRaisedDuringAReadingOfEverything(t *testing.T) {
 		l := process(t, server)
 		l.nextAll = 0
 		server.then = func() { require.NoError(t, l.Raise(t.Context(), someGroup)) }
-		require.NoError(t, l.read(t.Context()))
+		require.NoError(t, l.readAgain(t.Context(), time.Hour))
 		require.NotZero(t, l.groupOf(someGroup))
 	})
 }
@@ -166,7 +168,65 @@ func TestLateBehindTheFirstReading(t *testing.T) {
 		for range 13 { // every five seconds
 			time.Sleep(5 * time.Second)
 			require.NoError(t, l.read(t.Context()))
+			require.NoError(t, l.readAgain(t.Context(), time.Hour))
 		}
 		require.Equal(t, Ended, l.Look(server.behind.Key, nil))
+	})
+}
+
+// slow is a list of many pages, each of which takes a second.
+type slow struct {
+	pages
+	mu   sync.Mutex
+	last stores.Revocation // what was written last
+}
+
+func (s *slow) Since(ctx context.Context, after stores.Cursor) (stores.RevocationPage, error) {
+	time.Sleep(time.Second)
+	page, err := s.pages.Since(ctx, after)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !page.More {
+		page.Entries = append(slices.Clone(page.Entries), s.last)
+	}
+	return page, err
+}
+
+// While everything is read again, which takes longer than a copy may be old, what is new
+// is read as ever.
+func TestReadingEverythingTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		entry := func() stores.Revocation {
+			return stores.Revocation{Key: randomKey(), Value: "E", Until: time.Now().Add(24 * time.Hour)}
+		}
+		server := &slow{pages: pages{size: 20}, last: entry()}
+		for range 100 * server.size {
+			server.entries = append(server.entries, entry())
+		}
+		l := New(Config{
+			List: server, Every: 5 * time.Second, RefuseAfter: time.Minute, Everybody: everybody, Lifetime: time.Hour,
+			Failed: func(_ context.Context, err error) { t.Error(err) },
+		})
+		l.Start(ctx)
+		time.Sleep(2 * time.Minute)
+		for range 5 {
+			e := entry()
+			server.mu.Lock()
+			server.last = e
+			server.mu.Unlock()
+			for range 12 {
+				time.Sleep(time.Second)
+				before := time.Now()
+				require.NoError(t, l.Usable(ctx))
+				require.Equal(t, before, time.Now(), "a request waits")
+			}
+			require.Equal(t, Ended, l.Look(e.Key, nil))
+		}
+		time.Sleep(3 * time.Minute)
+		require.EqualValues(t, 2, l.pass.Load(), "everything is read once more")
+		cancel()
+		<-l.stopped
+		require.Nil(t, l.whole)
 	})
 }

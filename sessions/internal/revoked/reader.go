@@ -52,11 +52,6 @@ func (l *List) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := l.Every
-		if err != nil {
-			wait = min(wait, retry)
-			l.Failed(ctx, fmt.Errorf("reading the list of what has ended: %w", err))
-		}
 		l.mu.Lock()
 		l.err, l.failedAt = err, time.Since(l.start)
 		if err == nil {
@@ -65,6 +60,15 @@ func (l *List) run(ctx context.Context) {
 		close(l.attempt)
 		l.attempt = make(chan struct{})
 		l.mu.Unlock()
+		wait := l.Every
+		if err == nil {
+			err = l.readAgain(ctx, l.Every/2)
+		} else {
+			wait = min(wait, retry)
+		}
+		if err != nil && ctx.Err() == nil {
+			l.Failed(ctx, fmt.Errorf("reading the list of what has ended: %w", err))
+		}
 		timer.Reset(max(wait-(time.Since(l.start)-began), 0))
 	}
 }
@@ -75,44 +79,78 @@ func (l *List) read(ctx context.Context) error {
 	if err := l.begin(ctx); err != nil {
 		return err
 	}
-	first := l.places == nil
-	all := first || asked >= l.nextAll
-	var cursor stores.Cursor
-	if all {
-		// What this process writes meanwhile has it, too, and so is not forgotten.
-		l.pass.Add(1)
-	} else {
-		cursor = l.from(asked)
+	if l.places == nil {
+		return l.readFirst(ctx, asked)
 	}
-	pages := []stores.Cursor{cursor}
-	for {
+	cursor := l.from(asked)
+	for more := true; more; {
 		page, err := l.List.Since(ctx, cursor)
 		if err != nil {
 			return err
 		}
-		for _, e := range page.Entries {
-			l.note(e, !all) // else it may be of any age
-		}
-		cursor = page.Next
-		if !page.More {
-			break
-		}
-		pages = append(pages, cursor)
-	}
-	if all {
-		l.table.forget(uint8(l.pass.Load()))
-		l.nextAll = asked + everything - rand.N(everything/10) // not all processes at once
-	}
-	if first {
-		// A write that is not in sight yet may have taken its place before the end.
-		l.places = []place{{pages[max(0, len(pages)-pagesBack)], asked - again}}
-		if len(pages) > pagesBack { // or before that, where there are many a minute
-			l.nextAll = asked + again
-		}
+		l.noteAll(page, true)
+		cursor, more = page.Next, page.More
 	}
 	l.places = append(l.places, place{cursor, asked})
 	return nil
 }
+
+// readFirst reads everything.
+func (l *List) readFirst(ctx context.Context, asked time.Duration) error {
+	l.pass.Add(1)
+	var pages []stores.Cursor
+	var cursor stores.Cursor
+	for more := true; more; {
+		pages = append(pages, cursor)
+		page, err := l.List.Since(ctx, cursor)
+		if err != nil {
+			return err
+		}
+		l.noteAll(page, false)
+		cursor, more = page.Next, page.More
+	}
+	l.table.forget(uint8(l.pass.Load()))
+	l.whole, l.nextAll = nil, asked+nextAll()
+	// A write that is not in sight yet may have taken its place before the end.
+	l.places = []place{{pages[max(0, len(pages)-pagesBack)], asked - again}, {cursor, asked}}
+	if len(pages) > pagesBack { // or before that, where there are many a minute
+		l.nextAll = asked + again
+	}
+	return nil
+}
+
+// readAgain goes on with a reading of everything, where one is due, for about as long
+// as it may. What is new is not to wait until it is over.
+func (l *List) readAgain(ctx context.Context, most time.Duration) error {
+	began := time.Since(l.start)
+	if l.whole == nil {
+		if began < l.nextAll {
+			return nil
+		}
+		// What this process writes from now on has the new number, too, and so is not
+		// forgotten.
+		l.pass.Add(1)
+		l.whole = new(stores.Cursor)
+	}
+	for time.Since(l.start)-began < most {
+		page, err := l.List.Since(ctx, *l.whole)
+		if err != nil {
+			return err
+		}
+		l.noteAll(page, false)
+		*l.whole = page.Next
+		if !page.More {
+			l.table.forget(uint8(l.pass.Load()))
+			l.whole, l.nextAll = nil, began+nextAll()
+			break
+		}
+	}
+	return nil
+}
+
+// nextAll is until when one reading of everything is enough; not all processes are to
+// read at once.
+func nextAll() time.Duration { return everything - rand.N(everything/10) }
 
 // from returns a cursor that is a minute old, and drops older ones.
 func (l *List) from(now time.Duration) stores.Cursor {
@@ -132,7 +170,7 @@ func (l *List) begin(ctx context.Context) error {
 	}
 	old, value := values[0], values[0]
 	n, _, ok := parseNumber(value)
-	if lost := value == "" || ok && n < known; lost || time.Since(l.start) >= l.nextAll {
+	if lost := value == "" || ok && n < known; lost || l.whole == nil && time.Since(l.start) >= l.nextAll {
 		if lost {
 			value = numberValue(kindBorn, after(known))
 		} else {
@@ -163,6 +201,14 @@ func (l *List) begin(ctx context.Context) error {
 // until is how long a number must be kept: longer than any session of today.
 func (l *List) until() time.Time { return time.Now().Add(l.Lifetime + Slack) }
 
+// noteAll puts a page into the copy. fresh: it was written a moment ago; else it may be
+// of any age.
+func (l *List) noteAll(page stores.RevocationPage, fresh bool) {
+	for _, e := range page.Entries {
+		l.note(e, fresh)
+	}
+}
+
 // note puts an entry into the copy. fresh: it was written a moment ago.
 func (l *List) note(e stores.Revocation, fresh bool) {
 	if e.Key == l.Everybody {
@@ -191,7 +237,7 @@ func (l *List) late(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	attempt, err := l.attempt, l.err
-	recent := time.Since(l.start)-l.failedAt < 2*retry
+	recent := time.Since(l.start)-l.failedAt < patience // which a list that is slow to fail does not exceed
 	l.mu.Unlock()
 	if err == nil || !recent {
 		select {
