@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -35,9 +36,13 @@ const every = 5 * time.Second
 type listed struct {
 	list  atomic.Pointer[memstore.Revocations]
 	down  atomic.Bool
+	slow  atomic.Int64 // how long a call takes, of limit at most
 	calls atomic.Int64
 	swaps atomic.Int64
 }
+
+// limit is how long a call of the list takes at most.
+const limit = 2 * time.Second
 
 func newListed(t testing.TB, opts ...memstore.Option) *listed {
 	t.Helper()
@@ -50,10 +55,19 @@ func newListed(t testing.TB, opts ...memstore.Option) *listed {
 
 var errListDown = fmt.Errorf("%w: %w", stores.ErrUnavailable, errors.New("the list is down"))
 
+// fails tells whether a call fails, after the time that it takes.
+func (l *listed) fails() bool {
+	slow := time.Duration(l.slow.Load())
+	if slow > 0 {
+		time.Sleep(min(slow, limit))
+	}
+	return slow > limit || l.down.Load()
+}
+
 func (l *listed) Swap(ctx context.Context, old string, e stores.Revocation) (string, error) {
 	l.calls.Add(1)
 	l.swaps.Add(1)
-	if l.down.Load() {
+	if l.fails() {
 		return "", errListDown
 	}
 	return l.list.Load().Swap(ctx, old, e)
@@ -61,7 +75,7 @@ func (l *listed) Swap(ctx context.Context, old string, e stores.Revocation) (str
 
 func (l *listed) Get(ctx context.Context, keys ...stores.Key) ([]string, error) {
 	l.calls.Add(1)
-	if l.down.Load() {
+	if l.fails() {
 		return nil, errListDown
 	}
 	return l.list.Load().Get(ctx, keys...)
@@ -69,7 +83,7 @@ func (l *listed) Get(ctx context.Context, keys ...stores.Key) ([]string, error) 
 
 func (l *listed) Since(ctx context.Context, after stores.Cursor) (stores.RevocationPage, error) {
 	l.calls.Add(1)
-	if l.down.Load() {
+	if l.fails() {
 		return stores.RevocationPage{}, errListDown
 	}
 	return l.list.Load().Since(ctx, after)
@@ -659,6 +673,52 @@ func TestListIsDown(t *testing.T) {
 	})
 }
 
+// A slow list slows no request that does not ask it. One that is too slow is one that is
+// down, and where sessions are refused for it, they are at once.
+func TestListIsSlow(t *testing.T) {
+	fleets(t, func(f *fleet) {
+		list := f.list.(*listed)
+		atOnce := func(cookie string, status int) {
+			f.t.Helper()
+			began := time.Now()
+			for _, do := range []func(*http.Request, *sessions.Session) error{look, change} {
+				require.Equal(f.t, status, f.do(1, cookie, do).status)
+			}
+			require.Equal(f.t, began, time.Now(), "a request has waited")
+		}
+		kept, cookie := f.login(0, "", "ada"), f.login(0, "", "ada")
+		list.slow.Store(int64(limit - 100*time.Millisecond))
+		for range 120 {
+			time.Sleep(time.Second)
+			atOnce(kept, http.StatusOK)
+		}
+		began := time.Now()
+		require.True(f.t, f.do(0, cookie, logOut).gone)
+		require.Equal(f.t, limit-100*time.Millisecond, time.Since(began), "a logout is one call")
+		time.Sleep(2 * limit)
+		f.everywhere(cookie, "")
+
+		list.slow.Store(int64(limit + time.Second))
+		for range 50 {
+			time.Sleep(time.Second)
+			atOnce(kept, http.StatusOK)
+		}
+		began = time.Now()
+		a := f.do(0, kept, logOut)
+		require.Equal(f.t, http.StatusServiceUnavailable, a.status)
+		require.False(f.t, a.gone)
+		require.Less(f.t, time.Since(began), 12*time.Second)
+		time.Sleep(20 * time.Second)
+		for range 60 {
+			time.Sleep(time.Second)
+			atOnce(kept, http.StatusServiceUnavailable)
+		}
+		list.slow.Store(0)
+		time.Sleep(every)
+		f.everywhere(kept, "ada")
+	})
+}
+
 // Where the process could not read, because it was stopped or is new, the request waits.
 func TestFirstRequestWaitsForTheList(t *testing.T) {
 	fleets(t, func(f *fleet) {
@@ -774,6 +834,65 @@ func TestSessionsWithoutAnOwner(t *testing.T) {
 		time.Sleep(2 * time.Hour) // and when they are over there is room again
 		require.True(f.t, f.do(asked, begin(), logOut).gone)
 	}, hooks, middleware.WithLifetime(20*time.Minute))
+}
+
+// Somebody begins sessions and logs out of them, over and over: what they can fill has a
+// limit, and behind it whoever has an account logs in and out as ever. BULLA_SOAK=1 has a
+// million of them.
+func TestFloodOfLogouts(t *testing.T) {
+	most := 1000
+	if os.Getenv("BULLA_SOAK") != "" {
+		most = 1_000_000
+	}
+	const every = 100 * time.Millisecond
+	list := newListed(t, memstore.WithMaxRevocations(2*most))
+	var refused atomic.Int64
+	f := &fleet{t: t, ctx: t.Context(), store: func() stores.Store { return cookiestore.Sealed() }, list: list, opts: []middleware.Option{
+		middleware.WithEncryptor(ring(t, encrypt.GenerateKey())), middleware.WithOwners(encrypt.GenerateKey()), quiet,
+		middleware.WithAnonymousRevocation(most),
+		middleware.WithHooks(sessions.Hooks{Refused: func(context.Context, sessions.Event) { refused.Add(1) }}),
+	}}
+	for range 2 {
+		mw, err := middleware.New(f.store(), append(slices.Clone(f.opts), middleware.WithRevocation(f.ctx, list, every))...)
+		require.NoError(t, err)
+		f.all = append(f.all, mw)
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	begin := func() string {
+		return f.do(0, "", func(_ *http.Request, s *sessions.Session) error { return user.Set(s, "visitor") }).cookie
+	}
+	empty, began := heap(), time.Now()
+	var some []string
+	for i := range most {
+		cookie := begin()
+		require.True(t, f.do(0, cookie, logOut).gone)
+		if i%(most/100) == 0 {
+			some = append(some, cookie)
+		}
+	}
+	t.Logf("%d logouts in %v; the list and two copies are %d bytes for each", most, time.Since(began).Round(time.Second), int(heap()-empty)/most)
+	for range most / 10 {
+		a := f.do(0, begin(), logOut)
+		require.Equal(t, http.StatusServiceUnavailable, a.status)
+		require.False(t, a.gone)
+	}
+	require.EqualValues(t, most/10, refused.Load())
+	require.EqualValues(t, most, list.list.Load().Len()-1, "and everybody's number")
+
+	ada := f.login(0, begin(), "ada")
+	require.NotEmpty(t, f.do(0, f.login(0, "", "ada"), renew).cookie)
+	require.True(t, f.do(0, ada, logOut).gone)
+	some = append(some, ada)
+	require.Eventually(t, func() bool { return f.do(1, ada, look).body == "" }, time.Minute, every)
+	for _, cookie := range some {
+		f.lives(0, cookie, "")
+		f.lives(1, cookie, "")
+	}
 }
 
 // A logout after the response has begun can't take the cookie away, and ends the session.
