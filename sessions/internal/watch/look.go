@@ -179,6 +179,7 @@ func (w *Watcher) found(keys []stores.Key, recs []stores.Record, asked time.Time
 		case rec.Revision == "" && v.Client: // as before
 		case rec.Revision == "":
 			w.end(v, swap.ErrEnded)
+		case asked.Before(v.seen): // it was used here since, and has what that gave it
 		default:
 			v.Client, v.seen, v.Expires = false, asked, rec.Expires
 			if !v.Deadline.IsZero() && v.Deadline.Before(v.Expires) {
