@@ -46,7 +46,8 @@
 //
 // What has expired stays in the tables until it is swept: by [WithSweep], or by a
 // program that calls [Store.Sweep]. Sweeping takes small steps, each of which locks
-// nothing but the rows that it removes.
+// nothing but the rows that it removes; in SQLite, where one lock is for all who write,
+// they wait for a step at most.
 //
 // # PostgreSQL
 //
