@@ -244,8 +244,29 @@ func (s *Server) Kill() {
 }
 
 // Freeze stops the server and its processes with SIGSTOP: connections stay and get no
-// answer.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+// answer. It returns when all have stopped.
+func (s *Server) Freeze() {
+	s.signal(syscall.SIGSTOP)
+	for end := time.Now().Add(time.Minute); !s.frozen() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// frozen tells whether all threads have stopped. One that does not know yet of the signal
+// can answer once more.
+func (s *Server) frozen() bool {
+	for _, pid := range append(s.children(), s.cmd.Process.Pid) {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, task := range tasks {
+			stat, err := os.ReadFile(task)
+			_, state, _ := strings.Cut(string(stat), ") ")
+			if err == nil && !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // Thaw lets a frozen server go on.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }

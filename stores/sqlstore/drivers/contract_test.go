@@ -26,16 +26,18 @@ func TestContract(t *testing.T) {
 			t.Parallel()
 			db, small := how.start(t), how.small(t).store(t)
 			store := db.store(t)
+			brief := sqlstore.WithTimeout(2 * time.Second)
+			unreachable := db.store(t, brief)
 			proxy := redistest.NewProxy(t, db.server.Addr)
 			storetest.Run(t, storetest.Config{
 				New: func(t *testing.T) stores.Server { return store },
 				Unreachable: func(t *testing.T) stores.Server {
 					db.server.Freeze()
 					t.Cleanup(db.server.Thaw)
-					return store
+					return unreachable
 				},
 				Lossy: func(t *testing.T) stores.Server {
-					store := db.at(proxy.Addr).store(t)
+					store := db.at(proxy.Addr).store(t, brief)
 					proxy.LoseEvery(5)
 					t.Cleanup(func() { proxy.LoseEvery(0) })
 					return store
@@ -53,7 +55,7 @@ func TestContract(t *testing.T) {
 			New: func(t *testing.T) stores.Server { return store },
 			// Without write-ahead logging, so that readers have to wait too.
 			Unreachable: func(t *testing.T) stores.Server {
-				locked := database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "locked.db"), nil}
+				locked := database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "locked.db"), nil, 0}
 				store := locked.store(t, sqlstore.WithTimeout(200*time.Millisecond))
 				conn, err := locked.open(t).Conn(t.Context())
 				require.NoError(t, err)

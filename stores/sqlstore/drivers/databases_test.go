@@ -31,23 +31,36 @@ type database struct {
 	driver  string
 	dsn     string
 	server  *sqltest.Server // none of SQLite
+
+	// limit is the time limit of the stores that a test does not give another; none is
+	// patience: what a busy machine delays is no failure.
+	limit time.Duration
+}
+
+const patience = 30 * time.Second
+
+func (d database) timeout() time.Duration {
+	if d.limit != 0 {
+		return d.limit
+	}
+	return patience
 }
 
 // pragmas are what the documentation recommends.
 const pragmas = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10)&_pragma=synchronous(NORMAL)"
 
 func sqlite(t testing.TB) database {
-	return database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "sessions.db") + pragmas, nil}
+	return database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "sessions.db") + pragmas, nil, 0}
 }
 
 func postgresql(t testing.TB, settings ...string) database {
 	s := sqltest.PostgreSQL(t, settings...)
-	return database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
+	return database{sqlstore.PostgreSQL, "pgx", s.DSN, s, 0}
 }
 
 func mariadb(t testing.TB, settings ...string) database {
 	s := sqltest.MariaDB(t, settings...)
-	return database{sqlstore.MySQL, "mysql", s.DSN, s}
+	return database{sqlstore.MySQL, "mysql", s.DSN, s, 0}
 }
 
 // shared are servers that several tests use, each of them a database of its own.
@@ -59,10 +72,10 @@ var shared struct {
 // own returns the server with a database of its own.
 func own(t testing.TB, dialect sqlstore.Dialect, s *sqltest.Server) database {
 	t.Helper()
-	d := database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
+	d := database{sqlstore.PostgreSQL, "pgx", s.DSN, s, 0}
 	there, path := "/postgres?", "/%s?"
 	if dialect == sqlstore.MySQL {
-		d = database{sqlstore.MySQL, "mysql", s.DSN, s}
+		d = database{sqlstore.MySQL, "mysql", s.DSN, s, 0}
 		there, path = ")/bulla", ")/%s"
 	}
 	name := fmt.Sprint("test", shared.databases.Add(1))
@@ -127,7 +140,7 @@ func (d database) store(t testing.TB, opts ...sqlstore.Option) *sqlstore.Store {
 // over returns a store with tables that uses db.
 func (d database) over(t testing.TB, db *sql.DB, opts ...sqlstore.Option) *sqlstore.Store {
 	t.Helper()
-	store, err := sqlstore.New(db, d.dialect, opts...)
+	store, err := sqlstore.New(db, d.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(d.timeout())}, opts...)...)
 	require.NoError(t, err)
 	require.NoError(t, store.Migrate(t.Context()))
 	return store

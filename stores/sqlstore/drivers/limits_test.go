@@ -24,7 +24,7 @@ func smallSQLite(t testing.TB) database {
 
 func smallPostgreSQL(t testing.TB) database {
 	s := sqltest.SmallPostgreSQL(t)
-	return database{sqlstore.PostgreSQL, "pgx", s.DSN, s}
+	return database{sqlstore.PostgreSQL, "pgx", s.DSN, s, 0}
 }
 
 func smallMariaDB(t testing.TB) database {

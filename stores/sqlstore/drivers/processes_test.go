@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 type orders struct {
 	Dialect       sqlstore.Dialect
 	Driver, DSN   string
+	Timeout       time.Duration
 	Key, Cookie   string
 	Clients, Each int
 }
@@ -77,7 +78,7 @@ func help(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer db.Close()
-	store, err := sqlstore.New(db, o.Dialect)
+	store, err := sqlstore.New(db, o.Dialect, sqlstore.WithTimeout(o.Timeout))
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (d database) processes(t *testing.T, n, each int, during func()) (all outco
 	b.must(t, mw, count)
 	var helpers []*helper
 	for range n {
-		helpers = append(helpers, startHelper(t, orders{d.dialect, d.driver, d.dsn, key.ExportSecret(), b.cookie, clients / n, each}))
+		helpers = append(helpers, startHelper(t, orders{d.dialect, d.driver, d.dsn, d.timeout(), key.ExportSecret(), b.cookie, clients / n, each}))
 	}
 	began := time.Now()
 	for _, h := range helpers {
@@ -212,6 +213,7 @@ func TestTwoProcesses(t *testing.T) {
 func TestTwoProcessesOnALossyLine(t *testing.T) {
 	servers(t, func(t *testing.T, d database) {
 		proxy := redistest.NewProxy(t, d.server.Addr)
+		d.limit = 2 * time.Second // what a reply costs that is lost
 		all, visits := d.at(proxy.Addr).processes(t, 2, times(10), func() { proxy.LoseEvery(50) })
 		proxy.LoseEvery(0)
 		t.Logf("%d replies lost", proxy.Lost())
@@ -237,6 +239,7 @@ func TestServerStartsAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := start(t)
+			d.limit = 2 * time.Second
 			d.store(t)
 			d.server.Stop()
 			d.server.Start(t)

@@ -21,7 +21,7 @@ import (
 // revocations returns a list with its table, and a pool of its own.
 func (d database) revocations(t testing.TB, opts ...sqlstore.Option) *sqlstore.Revocations {
 	t.Helper()
-	list, err := sqlstore.NewRevocations(d.open(t), d.dialect, opts...)
+	list, err := sqlstore.NewRevocations(d.open(t), d.dialect, append([]sqlstore.Option{sqlstore.WithTimeout(d.timeout())}, opts...)...)
 	require.NoError(t, err)
 	require.NoError(t, list.Migrate(t.Context()))
 	return list
@@ -60,17 +60,18 @@ func (d database) late(t *testing.T, list stores.RevocationList, e stores.Revoca
 // not answer, and where replies get lost.
 func TestRevocations(t *testing.T) {
 	servers(t, func(t *testing.T, d database) {
-		list, proxy := d.revocations(t), redistest.NewProxy(t, d.server.Addr)
+		brief := sqlstore.WithTimeout(2 * time.Second)
+		list, unreachable, proxy := d.revocations(t), d.revocations(t, brief), redistest.NewProxy(t, d.server.Addr)
 		storetest.RunRevocations(t, storetest.RevocationConfig{
 			New:  func(t *testing.T) stores.RevocationList { return list },
 			Late: d.late,
 			Unreachable: func(t *testing.T) stores.RevocationList {
 				d.server.Freeze()
 				t.Cleanup(d.server.Thaw)
-				return list
+				return unreachable
 			},
 			Lossy: func(t *testing.T) stores.RevocationList {
-				list := d.at(proxy.Addr).revocations(t)
+				list := d.at(proxy.Addr).revocations(t, brief)
 				proxy.LoseEvery(20) // a new connection alone takes several
 				t.Cleanup(func() { proxy.LoseEvery(0) })
 				return list
@@ -90,7 +91,7 @@ func TestRevocations(t *testing.T) {
 			New: func(t *testing.T) stores.RevocationList { return list },
 			// Without write-ahead logging, so that readers have to wait too.
 			Unreachable: func(t *testing.T) stores.RevocationList {
-				locked := database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "locked.db"), nil}
+				locked := database{sqlstore.SQLite, "sqlite", "file:" + filepath.Join(t.TempDir(), "locked.db"), nil, 0}
 				list := locked.revocations(t, sqlstore.WithTimeout(200*time.Millisecond))
 				conn, err := locked.open(t).Conn(t.Context())
 				require.NoError(t, err)
@@ -144,12 +145,12 @@ func TestRevocationsOfTwoProcesses(t *testing.T) {
 func TestSweepRevocations(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		list := d.revocations(t)
-		lives, over := revocation("lives"), revocation("over")
-		over.Until = time.Now().Add(50 * time.Millisecond)
-		for _, e := range []stores.Revocation{lives, over} {
-			_, err := list.Swap(t.Context(), "", e)
-			require.NoError(t, err)
-		}
+		_, err := list.Swap(t.Context(), "", revocation("lives"))
+		require.NoError(t, err)
+		over := revocation("over")
+		over.Until = time.Now().Add(500 * time.Millisecond)
+		_, err = list.Swap(t.Context(), "", over)
+		require.NoError(t, err)
 		page, err := list.Since(t.Context(), "")
 		require.NoError(t, err)
 		time.Sleep(time.Until(over.Until) + 10*time.Millisecond)

@@ -105,7 +105,7 @@ func TestStandbyIsRefused(t *testing.T) {
 	_, err := store.AddEntry(t.Context(), key, stores.Entry{Key: key, Data: []byte("entry"), Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 
-	replica := database{sqlstore.PostgreSQL, "pgx", primary.server.Standby(t).DSN, nil}
+	replica := database{sqlstore.PostgreSQL, "pgx", primary.server.Standby(t).DSN, nil, 0}
 	db := replica.open(t)
 	standby, err := sqlstore.New(db, sqlstore.PostgreSQL)
 	require.NoError(t, err)
