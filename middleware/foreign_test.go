@@ -182,6 +182,8 @@ func TestCase35ForeignRefusals(t *testing.T) {
 	require.NoError(t, err)
 	mem, err := memstore.New()
 	require.NoError(t, err)
+	list, err := memstore.NewRevocations()
+	require.NoError(t, err)
 	good := plainForeign(func(string) bool { return true })
 	server := func(f *stores.Foreign) stores.Store { return &shared{mem, f, nil} }
 	name := middleware.WithCookieName("sid")
@@ -191,6 +193,8 @@ func TestCase35ForeignRefusals(t *testing.T) {
 	}{
 		"WithSignedIDs":      {server(good), []middleware.Option{name, middleware.WithSignedIDs(key)}},
 		"WithCookieCache":    {server(good), []middleware.Option{name, middleware.WithCookieCache(time.Minute)}},
+		"CookieCache":        {server(good), []middleware.Option{name, middleware.WithCookieCacheFallback(time.Minute)}},
+		"WithRevocation":     {hexCookie{good}, []middleware.Option{name, middleware.WithRevocation(t.Context(), list, time.Second)}},
 		"WithOwners":         {server(good), []middleware.Option{name, middleware.WithOwners(key)}},
 		"WithEncryptor":      {server(good), []middleware.Option{name, middleware.WithEncryptor(ring)}},
 		"WithoutEncryption":  {server(good), []middleware.Option{name, middleware.WithoutEncryption()}},
@@ -205,6 +209,9 @@ func TestCase35ForeignRefusals(t *testing.T) {
 		_, err := middleware.New(c.store, c.opts...)
 		require.ErrorIs(t, err, sessions.ErrConfig, text)
 		require.ErrorContains(t, err, text)
+		if len(c.opts) > 1 {
+			require.ErrorContains(t, err, "another system shares", "%s: not for another reason", text)
+		}
 	}
 	for _, store := range []stores.Store{server(good), hexCookie{plainForeign(nil)}} {
 		_, err = middleware.New(store, name)
