@@ -257,8 +257,9 @@ func TestWatchingCosts(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		// But for a few of the runtime's own, such as that of finalizers.
-		const others = 10
+		// Of 900 streams. The count is exact to within some tens: the runtime moves those that
+		// have ended in batches, and counts its own, such as that of finalizers.
+		const others = 100
 		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+others, "a stream costs no goroutine")
 		loads, writes := w.store.loads.Load(), w.store.writes()
 		time.Sleep(time.Minute)
