@@ -222,7 +222,8 @@ func WithMaxSessionsPerOwner(n int, over sessions.Overflow) Option {
 // its way while another changed the session may show the older state for as
 // long; changes are never lost. A login can be undone in the browser by the
 // answer to an older request that crosses it within a tenth of a second. The copy
-// is left out where it has no room.
+// is left out where it has no room, and the cookie is taken away when a request asks the
+// server and nothing is left of the session there.
 //
 // Regenerating the ID and [sessions.Commit] always ask the server.
 func WithCookieCache(fresh time.Duration) Option {

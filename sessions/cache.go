@@ -9,6 +9,7 @@ import (
 	"github.com/bulla-go/bulla/internal/envelope"
 	"github.com/bulla-go/bulla/internal/payload"
 	"github.com/bulla-go/bulla/sessions/internal/record"
+	"github.com/bulla-go/bulla/sessions/internal/swap"
 	"github.com/bulla-go/bulla/sessions/internal/token"
 	"github.com/bulla-go/bulla/stores"
 )
@@ -104,6 +105,14 @@ func (m *Manager) addCopy(st *record.State) *record.State {
 	return &copied
 }
 
+// outlived tells whether st is a copy of a session of which the server has nothing left,
+// as err says. It ended longer ago than a stub stays, so no other request of the client's
+// can have replaced the token meanwhile; and who keeps the copy is shown a session, can't
+// log out of it, and can't log in, until the copy is too old.
+func outlived(st *record.State, err error) bool {
+	return st.Exists() && st.Copied && st.Payload != "" && errors.Is(err, swap.ErrGone)
+}
+
 // renew asks the server again for a session that was read a while ago, to give
 // the client a copy. It is best effort: where the server fails, there is none.
 func (m *Manager) renew(ctx context.Context, j *job) (*record.State, error) {
@@ -127,8 +136,11 @@ func uncopied(st *record.State, sent string) *record.State {
 func (m *Manager) confirm(ctx context.Context, j *job) (*record.State, error) {
 	started := m.clock()
 	st, stub, err := m.engine.Load(ctx, j.held.ID, stores.Fresh)
-	if stub != nil || errors.Is(err, stores.ErrNotFound) {
+	switch {
+	case stub != nil:
 		return nil, ErrEnded
+	case errors.Is(err, stores.ErrNotFound):
+		return nil, swap.ErrGone
 	}
 	if err != nil {
 		return nil, m.failed(ctx, j.held.ID.Key(), started, err)

@@ -328,6 +328,9 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task, ask bool)
 			s.mu.Unlock()
 		}
 		if err != nil {
+			if outlived(j.ended[i].held, err) {
+				c.action = remove
+			}
 			if t != taskNone { // it was to begin after the end
 				err = s.drop(j, err)
 			}
@@ -363,6 +366,9 @@ func (m *Manager) run(ctx context.Context, s *Session, j *job, t task, ask bool)
 		}
 		s.mu.Unlock()
 		m.emit(ctx, evEnded, j.held.SessionID().Key(), time.Time{}, Event{Err: err})
+		if outlived(j.held, err) {
+			c.action = remove
+		}
 		return c, err
 	}
 	if err != nil {

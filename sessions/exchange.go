@@ -367,7 +367,7 @@ func (x *Exchange) reply(c change) {
 	case replace:
 		r.state, r.signer, r.MaxAge = c.state, x.m.signer, x.m.maxAge(c.state)
 	}
-	x.replied = true
+	x.replied = c.action == replace
 	x.transport.Reply(r)
 }
 

@@ -65,6 +65,8 @@ type ending struct {
 	here   bool // it is in the client's token, and only there
 	listed bool // the list of what has ended has it, whoever's it is
 	gone   bool // it was ended elsewhere, or moved: the token may be a newer login's
+
+	held *record.State // nil where it was not loaded
 }
 
 func endingOf(st *record.State) ending {
@@ -73,6 +75,7 @@ func endingOf(st *record.State) ending {
 		known: swap.Known{Revision: st.Revision, Loaded: st.Asked, Deadline: st.Meta.Last(), Client: st.ClientHeld()},
 		meta:  st.Meta,
 		here:  st.ClientHeld(),
+		held:  st,
 	}
 }
 

@@ -56,8 +56,10 @@ func (e *Engine) Move(ctx context.Context, base *record.State, to stores.Key, ow
 			return nil, err
 		case there != nil && bytes.Equal(there.Data(), rec.Data):
 			return nil, nil
-		case there != nil || found == nil:
+		case there != nil:
 			return nil, ErrEnded
+		case found == nil:
+			return nil, ErrGone
 		case found.Revision != base.Revision:
 			return found, nil
 		}
@@ -133,7 +135,7 @@ func (e *Engine) end(ctx context.Context, key stores.Key, k Known) error {
 			rev, failed = "", outage(err)
 		case errors.Is(err, stores.ErrNotFound):
 			if !k.Loaded.IsZero() && time.Since(k.Loaded) > e.StubLife {
-				return fmt.Errorf("%w: it is gone, and whether it has a new ID can't be seen any more", ErrEnded)
+				return fmt.Errorf("%w, and whether it has a new ID can't be seen any more", ErrGone)
 			}
 			return nil
 		case err != nil:

@@ -30,6 +30,10 @@ var (
 	// ErrEnded: the session was ended, or has a new ID, since it was loaded.
 	ErrEnded = errors.New("sessions: the session was ended elsewhere")
 
+	// ErrGone: nothing is left of it, not even what tells for a while that it has ended or
+	// moved.
+	ErrGone = fmt.Errorf("%w: nothing is left of it", ErrEnded)
+
 	// ErrRevoked: it was ended by whoever ends its owner's sessions.
 	ErrRevoked = fmt.Errorf("%w: it was revoked", ErrEnded)
 

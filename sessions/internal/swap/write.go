@@ -127,8 +127,11 @@ func (e *Engine) write(ctx context.Context, base *record.State, change Change, o
 				return base, attempts, err
 			}
 			missing := found == nil && stub == nil
-			if stub != nil || missing && base.Revision != "" {
+			switch {
+			case stub != nil:
 				return base, attempts, ErrEnded
+			case missing && base.Revision != "":
+				return base, attempts, ErrGone
 			}
 			if missing || found.Revision == base.Revision {
 				// It was not carried out. Who sends the same bytes again does
