@@ -561,6 +561,30 @@ func (f *failing) Save(ctx context.Context, key stores.Key, rec stores.Record) (
 	return f.Server.Save(ctx, key, rec)
 }
 
+// An old store that never answers is one that is down, after five seconds.
+func TestAStuckOldStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, newMemory(t))
+		s.old.login("a1", "alice")
+		stuck := func(ctx context.Context, _ string) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+		reading, retiring := s.old.source(), s.old.source()
+		reading.Read = stuck
+		retiring.Retire = func(ctx context.Context, value string) error { _, err := stuck(ctx, value); return err }
+		for _, src := range []migrate.Source[string]{reading, retiring} {
+			s.with(src)
+			b := s.browser("old", "a1")
+			began := time.Now()
+			resp, _ := b.get("/")
+			require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+			require.Equal(t, 5*time.Second, time.Since(began))
+			require.Equal(t, "a1", b.has("old"))
+		}
+	})
+}
+
 // A client that goes away does not keep the old session from being retired: the new one
 // is written.
 func TestTheClientGoesAway(t *testing.T) {
