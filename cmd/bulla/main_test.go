@@ -60,7 +60,7 @@ func request(t *testing.T, mw *middleware.Middleware, cookie string, do func(*se
 		require.NoError(t, err)
 		require.NoError(t, do(s))
 	}))
-	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "https://example.com/", nil)
 	r.Header.Set("Cookie", cookie)
 	h.ServeHTTP(w, r)
 	require.Equal(t, http.StatusOK, w.Code)

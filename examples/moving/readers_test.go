@@ -45,7 +45,7 @@ func logIn(t testing.TB, m *scs.SessionManager) string {
 		m.Put(r.Context(), "user", "ada")
 		m.Put(r.Context(), "cart", Cart{[]string{"tea"}})
 		m.Put(r.Context(), "visits", 3)
-	})).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	})).ServeHTTP(w, httptest.NewRequest("GET", "https://example.com/", nil))
 	cookies := w.Result().Cookies()
 	require.Len(t, cookies, 1)
 	return cookies[0].Value
@@ -191,7 +191,7 @@ func TestSCSInSQL(t *testing.T) {
 
 // keep lets a store of gorilla's begin a session, and returns the cookie's value.
 func keep(t testing.TB, store gorillasessions.Store) string {
-	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	r, w := httptest.NewRequest("GET", "https://example.com/", nil), httptest.NewRecorder()
 	s, err := store.New(r, "session-name")
 	require.NoError(t, err)
 	s.Values["user"], s.Values[7], s.Values["cart"] = "ada", 8, Cart{[]string{"tea"}}

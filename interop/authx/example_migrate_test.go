@@ -61,7 +61,7 @@ func Example_migrate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest("GET", "https://example.com/", nil)
 	r.AddCookie(&http.Cookie{Name: "sid", Value: signed.Sign([]byte(`{"sid":"132cded6-237b-4ed9-9e3f-721fcb197117"}`))})
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output: ada

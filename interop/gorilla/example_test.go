@@ -66,7 +66,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest("GET", "https://example.com/", nil)
 	r.AddCookie(&http.Cookie{Name: "session-name", Value: cookie})
 	handler.ServeHTTP(httptest.NewRecorder(), r)
 	// Output: ada

@@ -61,7 +61,7 @@ func Example() {
 		return err
 	}))
 
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest("GET", "https://example.com/", nil)
 	r.AddCookie(&http.Cookie{Name: "sid", Value: "7f3a"})
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)

@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -169,6 +170,8 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 // RoundTrip hands requests over without a network, so that the time is the test's.
 func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
+	r = r.WithContext(r.Context())
+	r.TLS = new(tls.ConnectionState) // the URL says https
 	func() {
 		defer func() {
 			if p := recover(); p != nil {

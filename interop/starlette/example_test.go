@@ -20,7 +20,7 @@ func Example() {
 		return user.Set(s, "ada")
 	})
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", "/login", nil))
+	h.ServeHTTP(w, httptest.NewRequest("POST", "https://example.com/login", nil))
 	cookie := w.Result().Cookies()[0]
 	fmt.Println(cookie.Name, strings.Split(cookie.Value, ".")[0])
 	// Output: session eyJ1c2VyIjogImFkYSJ9

@@ -145,7 +145,7 @@ func visits(t *testing.T, c Config) func(cookie string) (who, next string) {
 		return err
 	})
 	return func(cookie string) (string, string) {
-		r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+		r, w := httptest.NewRequest("GET", "https://example.com/", nil), httptest.NewRecorder()
 		if cookie != "" {
 			r.Header.Set("Cookie", "session="+cookie)
 		}
@@ -198,7 +198,7 @@ func TestNoMetadata(t *testing.T) {
 		return nil
 	})
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	h.ServeHTTP(w, httptest.NewRequest("GET", "https://example.com/", nil))
 	require.Equal(t, 200, w.Code)
 }
 

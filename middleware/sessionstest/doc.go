@@ -2,7 +2,7 @@
 // request a session with values in it, and [Session] finds the session that a response
 // left behind.
 //
-//	r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "/", nil), sessionstest.Set(user, "ada"))
+//	r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://example.com/", nil), sessionstest.Set(user, "ada"))
 //	w := httptest.NewRecorder()
 //	handler.ServeHTTP(w, r)
 //	s := sessionstest.Session(t, mw, r, w.Result())

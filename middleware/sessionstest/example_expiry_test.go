@@ -26,7 +26,7 @@ func testIdle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "/", nil), sessionstest.Set(visitor, "ada"))
+		r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://example.com/", nil), sessionstest.Set(visitor, "ada"))
 
 		time.Sleep(59 * time.Minute)
 		if s := sessionstest.Session(t, mw, r, nil); s.IsNew() || s.Remaining() != time.Minute {

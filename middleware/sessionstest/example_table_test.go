@@ -49,7 +49,7 @@ func testAdd(t *testing.T) {
 		"second":     {[]change{sessionstest.Set(user, "ada"), sessionstest.Set(cart, []string{"jam"})}, 200, []string{"jam", "tea"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := sessionstest.Request(t, mw, httptest.NewRequest("POST", "/cart?item=tea", nil), tt.session...)
+			r := sessionstest.Request(t, mw, httptest.NewRequest("POST", "https://example.com/cart?item=tea", nil), tt.session...)
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, r)
 			if w.Code != tt.status {

@@ -110,7 +110,7 @@ func TestRequestAndSession(t *testing.T) {
 		}
 		for _, path := range []string{"/", "/login", "/logout"} {
 			body := strings.NewReader("item=tea")
-			r := httptest.NewRequest("POST", path, body)
+			r := httptest.NewRequest("POST", "https://example.com"+path, body)
 			r.AddCookie(&http.Cookie{Name: "theme", Value: "dark"})
 			require.Same(t, r, sessionstest.Request(t, mw, r, sessionstest.Set(visits, 41), sessionstest.Set(user, "ada")))
 			require.Len(t, r.Cookies(), 2)
@@ -135,7 +135,7 @@ func TestRequestAndSession(t *testing.T) {
 		}
 
 		// A new visitor, and a session that has nothing in it.
-		r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "/", nil))
+		r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://example.com/", nil))
 		require.Empty(t, r.Cookies())
 		require.True(t, sessionstest.Session(t, mw, r, nil).IsNew())
 		requireVisits(t, 1, sessionstest.Session(t, mw, r, ask(r)))
@@ -154,7 +154,7 @@ func TestRequestAndSession(t *testing.T) {
 func TestOwner(t *testing.T) {
 	mw, err := middleware.New(memory(t), middleware.WithOwners(encrypt.GenerateKey()))
 	require.NoError(t, err)
-	r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "/", nil),
+	r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://example.com/", nil),
 		func(s *sessions.Session) error { return s.SetOwner(t.Context(), "ada") },
 		func(s *sessions.Session) error { return s.SetAuthenticated(time.Now()) })
 	s := sessionstest.Session(t, mw, r, nil)
@@ -173,7 +173,7 @@ func TestSessionDoesNotExtend(t *testing.T) {
 		mw, err := middleware.New(memory(t), middleware.WithRolling(time.Hour), middleware.WithTouchInterval(0),
 			middleware.WithHooks(sessions.Hooks{Touched: func(context.Context, sessions.Event) { touched++ }}))
 		require.NoError(t, err)
-		r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "/", nil), sessionstest.Set(visits, 1))
+		r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://example.com/", nil), sessionstest.Set(visits, 1))
 		for i := range 6 {
 			require.Equal(t, time.Hour-time.Duration(i)*10*time.Minute, sessionstest.Session(t, mw, r, nil).Remaining())
 			time.Sleep(10 * time.Minute)
@@ -220,7 +220,7 @@ func (down) Load(context.Context, stores.Key, stores.Freshness) (stores.Record, 
 // What can't be done fails the test, and says why.
 func TestWhatCantBeDone(t *testing.T) {
 	quiet := middleware.WithLogger(slog.New(slog.DiscardHandler))
-	get := func() *http.Request { return httptest.NewRequest("GET", "/", nil) }
+	get := func() *http.Request { return httptest.NewRequest("GET", "https://example.com/", nil) }
 	mw, err := middleware.New(cookiestore.Sealed(), sealing(t), quiet)
 	require.NoError(t, err)
 

@@ -34,7 +34,7 @@ func visit(store stores.Store, options ...middleware.Option) (string, error) {
 		if err := sessions.Key[string]("name").Set(s, "Ada"); err != nil {
 			panic(err)
 		}
-	})).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	})).ServeHTTP(w, httptest.NewRequest("GET", "https://example.com/", nil))
 	return w.Result().Cookies()[0].Value, nil
 }
 

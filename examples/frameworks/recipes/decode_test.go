@@ -12,7 +12,7 @@ import (
 
 func TestDecode(t *testing.T) {
 	mw := inMemory(t)
-	r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "/", nil),
+	r := sessionstest.Request(t, mw, httptest.NewRequest("GET", "https://example.com/", nil),
 		sessionstest.Set(oldSettings, "dark"), sessionstest.Set(sessions.Key[string](count), "many"))
 	s := sessionstest.Session(t, mw, r, nil)
 
@@ -47,7 +47,7 @@ func TestDecode(t *testing.T) {
 	w, err := sessions.Key[later](settings).Get(s)
 	require.NoError(t, err)
 	require.Equal(t, later{Theme: "dark"}, w)
-	v, err = SettingsOf(sessionstest.Session(t, mw, httptest.NewRequest("GET", "/", nil), nil))
+	v, err = SettingsOf(sessionstest.Session(t, mw, httptest.NewRequest("GET", "https://example.com/", nil), nil))
 	require.NoError(t, err)
 	require.Equal(t, Settings{Theme: "light"}, v)
 }

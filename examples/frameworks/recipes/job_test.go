@@ -44,7 +44,7 @@ func TestJob(t *testing.T) {
 	// Signed out meanwhile: nothing comes back.
 	u, err := url.Parse(c.url)
 	require.NoError(t, err)
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest("GET", "https://example.com/", nil)
 	for _, cookie := range c.http.Jar.Cookies(u) {
 		r.AddCookie(cookie)
 	}
