@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -41,6 +42,7 @@ func newClient() *client {
 		RequestURI: "/account",
 		RemoteAddr: "192.0.2.1:50000",
 		Body:       http.NoBody,
+		TLS:        new(tls.ConnectionState), // a Secure cookie over plain HTTP is warned of
 		Header: http.Header{
 			"User-Agent":      {"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
 			"Accept":          {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},

@@ -1,5 +1,6 @@
-// Package redisstore provides a store of sessions in Redis 7 or later, or in
-// Valkey: on a single server, behind Sentinel, or in a Cluster.
+// Package redisstore provides a store of sessions in Redis 7 or later: on a single
+// server, behind Sentinel, or in a Cluster. Valkey has the commands that it uses;
+// tested it is with Redis 7.0.
 //
 //	client := redis.NewClient(&redis.Options{Addr: "redis:6379", ContextTimeoutEnabled: true})
 //	store, err := redisstore.New(client)
