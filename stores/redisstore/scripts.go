@@ -74,7 +74,7 @@ func (c once) Clone() redis.Cmder { return once{c.Cmd.Clone().(*redis.Cmd)} }
 
 // A script that answers nothing (false) has met a conflict.
 
-// Numbers stand there as strings: a number costs Redis a microsecond to print.
+// Numbers stand there as strings: a number costs Redis 7.0 a microsecond to print.
 
 // set ends the scripts that take a value, and for how many milliseconds it lives. A
 // server that is out of memory refuses a SET, even one that frees memory, but not after
