@@ -438,11 +438,11 @@ func TestDestroyThenSet(t *testing.T) {
 func TestEndedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ev events
-		mw := memory(t).new(t, middleware.WithRolling(time.Hour), middleware.WithPersistentCookie(), middleware.WithTouchInterval(0), ev.option())
+		mw := memory(t).new(t, middleware.WithRolling(time.Hour), middleware.WithTouchInterval(0), ev.option())
 		cookie := visited(t, mw.Handler(count))
 		time.Sleep(time.Minute)
 		a := ask(mw.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			increment(session(r))
+			require.NoError(t, session(r).SetPersistent(true))
 			require.NoError(t, sessions.Commit(r.Context()))
 			require.Len(t, oursIn(w.Header()), 1)
 			ask(mw.Handler(http.HandlerFunc(logout)), "/", cookie)
