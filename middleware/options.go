@@ -52,9 +52,15 @@ func set(f func(*options)) Option {
 // WithEncryptor seals every record, in the cookie and on the server.
 func WithEncryptor(e encrypt.Encryptor) Option {
 	return func(o *options) error {
-		// The result of a constructor whose error was not looked at.
-		if k, ok := e.(*encrypt.Keyring); e == nil || ok && k == nil {
+		// The result of a constructor whose error was not looked at, or of none.
+		k, ok := e.(*encrypt.Keyring)
+		if e == nil || ok && k == nil {
 			return errors.New("WithEncryptor: the encryptor is nil; check the error of its constructor")
+		}
+		if ok {
+			if _, err := k.Encrypt(nil, nil, []byte("probe")); err != nil {
+				return fmt.Errorf("WithEncryptor: %w; make the ring with a constructor", err)
+			}
 		}
 		o.sessions.Encryptor = e
 		return nil

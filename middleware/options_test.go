@@ -79,6 +79,7 @@ func TestInvalidOptions(t *testing.T) {
 		{"outside without encryptor", outside{mem}, nil, "outside", "add WithEncryptor, or WithoutEncryption"},
 		{"encrypted and not", mem, opts{middleware.WithEncryptor(enc), middleware.WithoutEncryption()}, "WithEncryptor", "leave one out"},
 		{"nil encryptor", mem, opts{middleware.WithEncryptor(nil)}, "WithEncryptor", "check the error"},
+		{"encryptor without keys", mem, opts{middleware.WithEncryptor(new(encrypt.Keyring))}, "WithEncryptor", "constructor"},
 		{"encryptor of a failed constructor", mem, opts{middleware.WithEncryptor((*encrypt.Keyring)(nil))}, "WithEncryptor", "check the error"},
 
 		{"bad pattern", mem, opts{middleware.WithAutoload("/ok", "/{")}, `WithAutoload("/{")`, "use patterns of http.ServeMux"},

@@ -25,8 +25,8 @@ const MaxValues = 4
 // one, for net/http. Most users won't need it.
 type Transport interface {
 	// Values returns the values of the session's cookie that came with the
-	// request, each once; more than MaxValues+1 need not be returned. It is
-	// called at most once, when the session is loaded.
+	// request, each once; more than MaxValues+1 need not be returned. It may be
+	// called again, and then returns the same.
 	Values() []string
 
 	// Autoload tells whether a request without values counts as loaded: with a
