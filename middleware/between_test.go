@@ -129,6 +129,34 @@ func TestRevokeOthersOfAnEndedSession(t *testing.T) {
 	})
 }
 
+// Nor with a cookie cache's copy of one.
+func TestRevokeOthersOfACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := memstore.New()
+		require.NoError(t, err)
+		mw, err := middleware.New(store, middleware.WithOwners(encrypt.GenerateKey()), quiet,
+			middleware.WithEncryptor(ring(t, encrypt.GenerateKey())), middleware.WithCookieCache(time.Minute))
+		require.NoError(t, err)
+		f := &fleet{t: t, all: []*middleware.Middleware{mw}, every: every}
+		own, other := f.login(0, "", "ada"), f.login(0, "", "ada")
+		require.Equal(t, http.StatusOK, f.do(0, own, logOut).status)
+		f.lives(0, own, "ada") // as documented, for a minute
+		f.ended(f.do(0, own, func(r *http.Request, s *sessions.Session) error {
+			_, err := mw.Manager().RevokeOthers(r.Context(), s)
+			return err
+		}))
+		time.Sleep(time.Hour)
+		f.lives(0, other, "ada")
+		f.lives(0, own, "")
+
+		require.Equal(t, http.StatusOK, f.do(0, other, func(r *http.Request, s *sessions.Session) error {
+			_, err := mw.Manager().RevokeOthers(r.Context(), s)
+			return err
+		}).status)
+		f.lives(0, other, "ada")
+	})
+}
+
 // The record of a session that ended with everybody's stays on the server. It keeps nobody
 // from logging in again, and is on no list.
 func TestRevokeEverythingMakesRoom(t *testing.T) {

@@ -116,7 +116,7 @@ func outlived(st *record.State, err error) bool {
 // renew asks the server again for a session that was read a while ago, to give
 // the client a copy. It is best effort: where the server fails, there is none.
 func (m *Manager) renew(ctx context.Context, j *job) (*record.State, error) {
-	st, err := m.confirm(ctx, j)
+	st, err := m.confirm(ctx, j.held)
 	if err == nil || errors.Is(err, ErrEnded) {
 		return st, err
 	}
@@ -133,9 +133,9 @@ func uncopied(st *record.State, sent string) *record.State {
 
 // confirm asks the server whether a session that was read from a copy is still
 // alive, for a handler that commits midway to be sure.
-func (m *Manager) confirm(ctx context.Context, j *job) (*record.State, error) {
+func (m *Manager) confirm(ctx context.Context, held *record.State) (*record.State, error) {
 	started := m.clock()
-	st, stub, err := m.engine.Load(ctx, j.held.ID, stores.Fresh)
+	st, stub, err := m.engine.Load(ctx, held.ID, stores.Fresh)
 	switch {
 	case stub != nil:
 		return nil, ErrEnded
@@ -143,7 +143,7 @@ func (m *Manager) confirm(ctx context.Context, j *job) (*record.State, error) {
 		return nil, swap.ErrGone
 	}
 	if err != nil {
-		return nil, m.failed(ctx, j.held.ID.Key(), started, err)
+		return nil, m.failed(ctx, held.ID.Key(), started, err)
 	}
 	return st, nil
 }

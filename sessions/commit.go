@@ -308,7 +308,7 @@ func (m *Manager) write(ctx context.Context, j *job, t task) (*record.State, err
 	case taskRefresh:
 		return m.refresh(ctx, j)
 	case taskConfirm:
-		return m.confirm(ctx, j)
+		return m.confirm(ctx, j.held)
 	case taskRenew:
 		return m.renew(ctx, j)
 	}

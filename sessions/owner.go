@@ -264,6 +264,15 @@ func (m *Manager) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	}
 	ctx, cancel := carriedOut(ctx)
 	defer cancel()
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	if held.Exists() && held.Copied {
+		// Who comes with a copy of a session that has ended may not end the others.
+		if _, err := m.confirm(ctx, held); err != nil {
+			return 0, err
+		}
+	}
 	epoch, full := m.owners.Raise(ctx, w)
 	if full != nil && !errors.Is(full, stores.ErrFull) {
 		return 0, full
