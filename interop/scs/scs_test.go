@@ -146,7 +146,8 @@ func TestTokens(t *testing.T) {
 	require.NoError(t, err)
 	good := newToken()
 	for _, bad := range []string{
-		"", "x", good[:42], good + "A", good + "=", good[:42] + "*", good[:42] + "+", good[:42] + "\n", " " + good[:42],
+		"", "x", good[:42], good + "A", good + "=", good[:42] + "*", good[:42] + "+", " " + good[:42],
+		good[:41] + "A\n", // 31 bytes, if line ends count for nothing
 		strings.Repeat("A", 42) + "B", // bits that no scs sets
 		"../../" + good[:37], strings.Repeat("é", 21) + "a",
 	} {
