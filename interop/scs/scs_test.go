@@ -147,7 +147,7 @@ func TestTokens(t *testing.T) {
 	good := newToken()
 	for _, bad := range []string{
 		"", "x", good[:42], good + "A", good + "=", good[:42] + "*", good[:42] + "+", " " + good[:42],
-		good[:41] + "A\n", // 31 bytes, if line ends count for nothing
+		good[:41] + "A\n",             // 31 bytes, if line ends count for nothing
 		strings.Repeat("A", 42) + "B", // bits that no scs sets
 		"../../" + good[:37], strings.Repeat("é", 21) + "a",
 	} {
