@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,7 +18,82 @@ import (
 	"github.com/bulla-go/bulla/stores/memstore"
 )
 
-// What no feature's own tests see: two of them in one session.
+// RevokeOthers with a copy of the same cookie in a thief's hands.
+func TestRevokeOthersEndsTheCopies(t *testing.T) {
+	fleets(t, func(f *fleet) {
+		own, other := f.login(0, "", "ada"), f.login(1, "", "ada")
+		a := f.do(0, own, f.revokeOthers)
+		require.Equal(f.t, http.StatusOK, a.status)
+		require.NotEmpty(f.t, a.cookie)
+		f.lives(1, own, "ada")
+		thiefs := f.do(1, own, func(r *http.Request, s *sessions.Session) error {
+			_, err := f.all[1].Manager().RevokeOthers(r.Context(), s)
+			return err
+		})
+		require.ErrorIs(f.t, thiefs.err, sessions.ErrEnded)
+		require.Empty(f.t, thiefs.cookie)
+		f.everywhere(own, "")
+		f.everywhere(other, "")
+		f.everywhere(a.cookie, "ada")
+
+		// Of two at once one wins, and an end of all in between ends both.
+		again := f.do(0, a.cookie, f.revokeOthers)
+		f.everywhere(again.cookie, "ada")
+		b := f.do(0, again.cookie, func(r *http.Request, s *sessions.Session) error {
+			_, err := f.all[1].Manager().RevokeAll(r.Context(), "ada")
+			return errors.Join(err, f.revokeOthers(r, s))
+		})
+		require.ErrorIs(f.t, b.err, sessions.ErrRevoked)
+		f.everywhere(again.cookie, "")
+	})
+}
+
+// Where the session can't get a new ID any more, RevokeOthers fails and ends nothing: the
+// user who is told of the failure is still logged in.
+func TestRevokeOthersTooLate(t *testing.T) {
+	fleets(t, func(f *fleet) {
+		own, other := f.login(0, "", "ada"), f.login(1, "", "ada")
+		var failed error
+		h := f.all[0].HandlerFunc(func(w http.ResponseWriter, r *http.Request, s *sessions.Session) error {
+			fmt.Fprint(w, "begun")
+			failed = f.revokeOthers(r, s)
+			return nil
+		})
+		require.Equal(f.t, http.StatusOK, ask(h, "/", own).StatusCode)
+		require.ErrorIs(f.t, failed, sessions.ErrTooLate)
+		f.everywhere(own, "ada")
+		f.everywhere(other, "ada")
+
+		a := f.do(0, own, func(r *http.Request, s *sessions.Session) error {
+			f.do(1, own, logOut)
+			return errors.Join(sessions.Commit(r.Context()), f.revokeOthers(r, s))
+		})
+		require.ErrorIs(f.t, a.err, sessions.ErrEnded)
+		f.everywhere(own, "")
+		f.everywhere(other, "ada")
+	})
+}
+
+// A logout in another tab, while one ends the others.
+func TestLogoutCrossesRevokeOthers(t *testing.T) {
+	fleets(t, func(f *fleet) {
+		for process := range 2 {
+			own := f.login(0, "", "ada")
+			a := f.do(0, own, func(r *http.Request, s *sessions.Session) error {
+				require.NoError(f.t, f.revokeOthers(r, s))
+				require.Equal(f.t, http.StatusOK, f.do(process, own, logOut).status)
+				return nil
+			})
+			require.Empty(f.t, a.cookie)
+			f.everywhere(own, "")
+
+			own = f.login(0, "", "ada")
+			next := f.do(0, own, f.revokeOthers).cookie
+			require.Equal(f.t, http.StatusOK, f.do(process, own, logOut).status)
+			f.everywhere(next, "")
+		}
+	})
+}
 
 // RevokeOthers gives a session in a cookie a new ID. That is no login: its times stay.
 func TestRevokeOthersLengthensNothing(t *testing.T) {
@@ -38,32 +114,6 @@ func TestRevokeOthersLengthensNothing(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		f.lives(0, own, "")
 	})
-}
-
-// A cookie from before its session's time was shortened is good for longer than the session.
-// What stands in the list for the session's end lasts as long as that.
-func TestEndOfAShortenedSession(t *testing.T) {
-	limit := func(_ *http.Request, s *sessions.Session) error { return s.Limit(time.Hour, 0) }
-	began := func(_ *http.Request, s *sessions.Session) error {
-		return s.BeganAt(time.Now().Add(time.Hour - 30*24*time.Hour))
-	}
-	for what, shorten := range map[string]func(*http.Request, *sessions.Session) error{"Limit": limit, "BeganAt": began} {
-		for how, end := range map[string]func(*http.Request, *sessions.Session) error{"logout": logOut, "new ID": renew} {
-			t.Run(what+"/"+how, func(t *testing.T) {
-				fleets(t, func(f *fleet) {
-					before := f.login(0, "", "ada")
-					after := f.do(0, before, shorten).cookie
-					after = f.do(0, after, func(r *http.Request, s *sessions.Session) error { return s.Limit(time.Minute, 0) }).cookie
-					require.Equal(f.t, http.StatusOK, f.do(0, after, end).status)
-					f.everywhere(before, "")
-					time.Sleep(25 * time.Hour)
-					f.everywhere(before, "")
-					f.start(1)
-					f.everywhere(before, "")
-				})
-			})
-		}
-	}
 }
 
 // A handler that ends the others and then fails has not ended its own session.
@@ -154,67 +204,5 @@ func TestRevokeOthersOfACopy(t *testing.T) {
 			return err
 		}).status)
 		f.lives(0, other, "ada")
-	})
-}
-
-// The record of a session that ended with everybody's stays on the server. It keeps nobody
-// from logging in again, and is on no list.
-func TestRevokeEverythingMakesRoom(t *testing.T) {
-	for _, over := range []sessions.Overflow{sessions.RefuseNew, sessions.EndOldest} {
-		synctest.Test(t, func(t *testing.T) {
-			store, err := memstore.New()
-			require.NoError(t, err)
-			mw, err := middleware.New(store, middleware.WithOwners(encrypt.GenerateKey()), middleware.WithMaxSessionsPerOwner(2, over), quiet,
-				middleware.WithRevocation(t.Context(), newListed(t), every))
-			require.NoError(t, err)
-			f := &fleet{t: t, all: []*middleware.Middleware{mw}, every: every}
-			synctest.Wait()
-			f.login(0, "", "ada")
-			f.login(0, "", "ada")
-			require.NoError(t, mw.Manager().RevokeEverything(t.Context()))
-			list, err := mw.Manager().Sessions(t.Context(), "ada")
-			require.NoError(t, err)
-			require.Empty(t, list)
-			own, other := f.login(0, "", "ada"), f.login(0, "", "ada")
-			f.lives(0, own, "ada")
-			f.lives(0, other, "ada")
-			list, err = mw.Manager().Sessions(t.Context(), "ada")
-			require.NoError(t, err)
-			require.Len(t, list, 2)
-			third := map[sessions.Overflow]int{sessions.RefuseNew: http.StatusForbidden, sessions.EndOldest: http.StatusOK}
-			require.Equal(t, third[over], f.do(0, "", logIn("ada")).status)
-			n, err := mw.Manager().RevokeAll(t.Context(), "ada")
-			require.NoError(t, err)
-			require.Equal(t, 4, n, "those that had ended, too")
-		})
-	}
-}
-
-// A job, or a stream, moves the idle time on, and no cookie goes out with it. The browser
-// keeps the one that it has for as long as the session can live.
-func TestPersistentCookieBesideAJob(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mw := memory(t).new(t, middleware.WithRolling(time.Hour), middleware.WithPersistentCookie())
-		var id sessions.ID
-		visit := func(cookie string) answer {
-			return ask(mw.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, s *sessions.Session) error {
-				id = s.ID()
-				if s.IsNew() {
-					return user.Set(s, "ada")
-				}
-				return nil
-			}), "/", cookie)
-		}
-		first := visit("")
-		cookie, gone := first.value(t), time.Now().Add(time.Duration(first.Cookies()[0].MaxAge)*time.Second)
-		for range 120 {
-			time.Sleep(time.Minute)
-			require.NoError(t, mw.Manager().Resume(t.Context(), id, func(_ context.Context, s *sessions.Session) error {
-				increment(s)
-				return nil
-			}))
-			require.True(t, time.Now().Before(gone), "the browser has dropped the cookie of a session in use")
-			require.Empty(t, visit(cookie).ours())
-		}
 	})
 }
