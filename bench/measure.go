@@ -25,6 +25,7 @@ var (
 type subject struct {
 	name    string
 	workers []func(n int)
+	server  func() time.Duration // the CPU time of a server that they ask; nil without one
 }
 
 func (s subject) run(n int) {
@@ -39,11 +40,19 @@ func (s subject) run(n int) {
 	wg.Wait()
 }
 
+func (s subject) serverTime() time.Duration {
+	if s.server == nil {
+		return 0
+	}
+	return s.server()
+}
+
 // sample is what one request costs.
 type sample struct {
 	name   string
 	wall   time.Duration // median of the rounds; of all workers together
 	cpu    time.Duration // of this process, median of the rounds
+	server time.Duration // CPU time of the server, median of the rounds
 	allocs float64
 	bytes  float64
 }
@@ -54,6 +63,7 @@ func measure(e effort, subjects []subject) []sample {
 	n := make([]int, len(subjects))
 	wall := make([][]time.Duration, len(subjects))
 	cpu := make([][]time.Duration, len(subjects))
+	server := make([][]time.Duration, len(subjects))
 	samples := make([]sample, len(subjects))
 	for i, s := range subjects {
 		n[i] = repetitions(s, e.slice)
@@ -63,16 +73,17 @@ func measure(e effort, subjects []subject) []sample {
 	for range e.rounds {
 		for i, s := range subjects {
 			runtime.GC() // what the one before has left is not this one's
-			began, busy := time.Now(), cpuTime()
+			began, busy, asked := time.Now(), cpuTime(), s.serverTime()
 			s.run(n[i])
-			took, used := time.Since(began), cpuTime()-busy
+			took, used, served := time.Since(began), cpuTime()-busy, s.serverTime()-asked
 			requests := time.Duration(n[i] * len(s.workers))
 			wall[i] = append(wall[i], took/requests)
 			cpu[i] = append(cpu[i], used/requests)
+			server[i] = append(server[i], served/requests)
 		}
 	}
 	for i := range samples {
-		samples[i].wall, samples[i].cpu = median(wall[i]), median(cpu[i])
+		samples[i].wall, samples[i].cpu, samples[i].server = median(wall[i]), median(cpu[i]), median(server[i])
 	}
 	return samples
 }
@@ -103,9 +114,15 @@ func allocations(s subject) (count, bytes float64) {
 
 // cpuTime is what this process has used on all cores. This clock is finer than
 // getrusage, which some kernels count in ticks of 4 ms.
-func cpuTime() time.Duration {
+func cpuTime() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+
+// cpuTimeOf is that of another process: clock_getcpuclockid(3) has how Linux
+// makes a clock's number from a process's.
+func cpuTimeOf(pid int) time.Duration { return clock(int32(^pid<<3 | 2)) }
+
+func clock(id int32) time.Duration {
 	var t unix.Timespec
-	check(unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t))
+	check(unix.ClockGettime(id, &t))
 	return time.Duration(t.Nano())
 }
 

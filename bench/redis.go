@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -124,16 +123,7 @@ func commands(b []byte) (n int64) {
 }
 
 // cpu is the CPU time that the server has used.
-func (s *redisServer) cpu(c *redis.Client) time.Duration {
-	var total float64
-	for line := range strings.Lines(must(c.Info(context.Background(), "cpu").Result())) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if name == "used_cpu_sys" || name == "used_cpu_user" {
-			total += must(strconv.ParseFloat(value, 64))
-		}
-	}
-	return time.Duration(total * float64(time.Second))
-}
+func (s *redisServer) cpu() time.Duration { return cpuTimeOf(s.command.Process.Pid) }
 
 // redisContender is a site on a Redis client of its own.
 type redisContender struct {

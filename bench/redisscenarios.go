@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/bulla-go/bulla/middleware"
 )
 
@@ -75,14 +73,12 @@ func redisScenarios() []redisScenario {
 // redisRow is one contender's result in a scenario with Redis.
 type redisRow struct {
 	sample
-	commands, trips float64       // per request
-	server          time.Duration // the server's CPU time per request
+	commands, trips float64 // per request
 }
 
 func (sc redisScenario) run(e effort, server *redisServer) ([]redisRow, error) {
 	fields := content(sc.size)
 	var subjects []subject
-	var clients []*redis.Client
 	var counts []*traffic
 	for _, c := range sc.contenders {
 		client, count := server.client(!c.ignoresContexts, c.tracks)
@@ -91,21 +87,19 @@ func (sc redisScenario) run(e effort, server *redisServer) ([]redisRow, error) {
 		if err := prove(c.name, open, fields); err != nil {
 			return nil, fmt.Errorf("%s: %w", sc.name, err)
 		}
-		clients, counts = append(clients, client), append(counts, count)
-		subjects = append(subjects, sc.subject(c.name, open(fields)))
+		sub := sc.subject(c.name, open(fields))
+		sub.server = server.cpu
+		subjects, counts = append(subjects, sub), append(counts, count)
 	}
 	rows := make([]redisRow, len(subjects))
 	for i, m := range measure(e, subjects) {
 		rows[i].sample = m
 		n := 2000/len(subjects[i].workers) + 1
 		requests := n * len(subjects[i].workers)
-		// Asking for the CPU time is a command too, so it comes first and last.
-		cpu := server.cpu(clients[i])
 		commands, trips := counts[i].commands.Load(), counts[i].trips.Load()
 		subjects[i].run(n)
 		rows[i].commands = float64(counts[i].commands.Load()-commands) / float64(requests)
 		rows[i].trips = float64(counts[i].trips.Load()-trips) / float64(requests)
-		rows[i].server = (server.cpu(clients[i]) - cpu) / time.Duration(requests)
 	}
 	return rows, nil
 }
