@@ -26,10 +26,11 @@ type call struct {
 }
 
 func (s *Store) begin(ctx context.Context) (*call, error) {
-	if err := ended(ctx); err != nil {
+	now := time.Now()
+	if err := ended(ctx, now); err != nil {
 		return nil, err
 	}
-	c := &call{caller: ctx, limit: s.timeout, window: s.enter()}
+	c := &call{caller: ctx, limit: s.timeout, window: s.enter(now)}
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(c.window.ends) {
 		c.ctx, c.cancel = context.WithCancel(ctx)
 		if d := s.client.door; d != nil {
@@ -72,14 +73,15 @@ func (c *call) refused() error {
 // context if that has ended, and otherwise one that wraps
 // [stores.ErrUnavailable] and the cause.
 func (c *call) failed(err error) error {
-	if err := ended(c.caller); err != nil {
+	now := time.Now()
+	if err := ended(c.caller, now); err != nil {
 		return err
 	}
 	refused := c.refused()
 	switch {
 	case refused != nil:
 		return fmt.Errorf("%w: redis takes no connections: %w", stores.ErrUnavailable, refused)
-	case ended(c.ctx) != nil:
+	case ended(c.ctx, now) != nil:
 		if !errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 		}
@@ -93,9 +95,9 @@ func (c *call) failed(err error) error {
 
 // ended returns ctx's own error if it has ended. A connection's deadline, which
 // the client takes from ctx, can strike a moment before ctx knows.
-func ended(ctx context.Context) error {
+func ended(ctx context.Context, now time.Time) error {
 	err := ctx.Err()
-	if deadline, ok := ctx.Deadline(); err == nil && ok && !time.Now().Before(deadline) {
+	if deadline, ok := ctx.Deadline(); err == nil && ok && !now.Before(deadline) {
 		err = context.DeadlineExceeded
 	}
 	if err != nil {

@@ -74,20 +74,48 @@ func newClient(c redis.UniversalClient, limit time.Duration) (client, error) {
 // command may still be under way and must not be looked at.
 func (c *client) do(ctx context.Context, cmd redis.Cmder) error {
 	if c.async != nil {
-		return c.async.Submit(ctx, cmd).WaitContext(ctx)
+		return c.submit(ctx, cmd)
 	}
 	err := c.direct.Process(ctx, cmd)
 	c.unreached(ctx, err)
 	return err
 }
 
+// submit runs a command in a pipeline with others'.
+//
+// What may be sent again goes out like what may not, at first: of a batch that has
+// both go-redis makes a pipeline of each run of the one or the other, one after the
+// other, so that loads and saves by turns would be hardly more than one command each.
+func (c *client) submit(ctx context.Context, cmd redis.Cmder) error {
+	err := c.async.Submit(ctx, single{cmd}).WaitContext(ctx)
+	if err == nil || ctx.Err() != nil || cmd.NoRetry() {
+		return err
+	}
+	if _, reply := errors.AsType[redis.Error](err); reply {
+		return err
+	}
+	cmd.SetErr(nil)
+	return c.async.Submit(ctx, cmd).WaitContext(ctx)
+}
+
+// single is a command that go-redis sends once.
+type single struct{ redis.Cmder }
+
+// NoRetry overrides that of the command.
+func (single) NoRetry() bool { return true }
+
+// Clone overrides that of the command.
+func (s single) Clone() redis.Cmder { return single{s.Cmder.Clone()} }
+
 // unreached lets a Cluster's client ask who has the slots now, where a node could not
 // be reached: it does so by itself when a node says so, which one that is dead does
 // not, or after ten seconds.
 func (c *client) unreached(ctx context.Context, err error) {
+	if err == nil {
+		return
+	}
 	cluster, ok := c.direct.(*redis.ClusterClient)
-	var reply redis.Error
-	if err != nil && ok && !errors.As(err, &reply) {
+	if _, reply := errors.AsType[redis.Error](err); ok && !reply {
 		cluster.ReloadState(ctx) // in the background, and not again while that goes on
 	}
 }

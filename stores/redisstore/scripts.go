@@ -10,7 +10,10 @@ import (
 
 // script is a Lua script about one key, or two. It is asked for by its hash; a server
 // that does not know it yet gets the text.
-type script struct{ text, hash string }
+type script struct {
+	text string
+	hash any // a string, once for all commands
+}
 
 func newScript(text string) (s script) {
 	// Redis names scripts by SHA-1. That protects nothing here, but a program

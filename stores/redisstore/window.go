@@ -23,8 +23,7 @@ type window struct {
 func grain(limit time.Duration) time.Duration { return min(limit/20, 20*time.Millisecond) }
 
 // enter returns a window for a call that begins now, which counts it already.
-func (s *Store) enter() *window {
-	now := time.Now()
+func (s *Store) enter(now time.Time) *window {
 	for {
 		last := s.window.Load()
 		if last != nil && now.Sub(last.began) < grain(s.timeout) {

@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bulla-go/bulla/internal/redistest"
@@ -86,6 +88,39 @@ func TestRoundTrips(t *testing.T) {
 		m.costs(t, n, min(n, 1), "load many", func() { _, err = store.LoadMany(t.Context(), keys) })
 		require.NoError(t, err)
 	}
+}
+
+// Loads and saves by turns go in one pipeline, although go-redis may send the ones again
+// and not the others.
+func TestPipelineOfLoadsAndSaves(t *testing.T) {
+	proxy := redistest.NewProxy(t, redistest.Single(t).Addr)
+	client := newClient(t, &redis.Options{Addr: proxy.Addr, ContextTimeoutEnabled: true})
+	piped, err := client.AsyncAutoPipeline()
+	require.NoError(t, err)
+	store := newStore(t, piped)
+	warmUp(t, store)
+	const n = 20
+	var keys [n]stores.Key
+	var revs [n]stores.Revision
+	for i := range keys {
+		keys[i] = newKey()
+		revs[i] = save(t, store, keys[i], "data", "")
+	}
+	proxy.Delay(50 * time.Millisecond)
+	before := proxy.RoundTrips()
+	var running sync.WaitGroup
+	for i, key := range keys {
+		running.Go(func() {
+			_, err := store.Load(t.Context(), key, stores.MayBeStale)
+			assert.NoError(t, err)
+		})
+		running.Go(func() {
+			_, err := store.Save(t.Context(), key, record("other", revs[i]))
+			assert.NoError(t, err)
+		})
+	}
+	running.Wait()
+	require.LessOrEqual(t, proxy.RoundTrips()-before, int64(n/2), "round trips")
 }
 
 // A touch sends no data.
