@@ -264,7 +264,8 @@ func (m *Manager) commitContext(ctx context.Context) (context.Context, context.C
 	if m.place.InProcess || m.place.Server == nil { // nothing to wait for, and a timer is not free
 		return context.WithoutCancel(ctx), func() {}
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), m.timeout)
+	limit := newTimeLimit(ctx, m.timeout)
+	return limit, limit.stop
 }
 
 // maxAge returns for how long the client should keep a session's token; 0: until it
