@@ -20,6 +20,16 @@ var (
 	quick = effort{rounds: 5, slice: 8 * time.Millisecond}
 )
 
+// across is for what asks a server: of one client many short rounds, since each round
+// trip puts threads to sleep and wakes them, which costs more from one moment to the
+// next; of many clients longer ones, until they are all at work.
+func (e effort) across(workers int) effort {
+	if workers > 1 {
+		return effort{e.rounds * 2, e.slice * 2}
+	}
+	return effort{e.rounds * 8, e.slice / 4}
+}
+
 // subject is what is measured: n repetitions of one request, on each of workers
 // goroutines, each of which has a client and a session of its own.
 type subject struct {
@@ -47,23 +57,35 @@ func (s subject) serverTime() time.Duration {
 	return s.server()
 }
 
+// times are what one request took in each round.
+type times []time.Duration
+
+func (t times) median() time.Duration { return median(t) }
+
+// of returns how t compares with other, which was measured in the same rounds: the
+// median of their ratios. What else the machine does, and how fast it is, changes from
+// one round to the next, and within one hits both alike.
+func (t times) of(other times) float64 {
+	ratios := make([]float64, len(t))
+	for i := range t {
+		ratios[i] = float64(t[i]) / float64(other[i])
+	}
+	return median(ratios)
+}
+
 // sample is what one request costs.
 type sample struct {
 	name   string
-	wall   time.Duration // median of the rounds; of all workers together
-	cpu    time.Duration // of this process, median of the rounds
-	server time.Duration // CPU time of the server, median of the rounds
+	wall   times // of all workers together
+	cpu    times // of this process
+	server times // the server's CPU time
 	allocs float64
 	bytes  float64
 }
 
-// measure runs the subjects in turn, A B C A B C, so that what else the machine
-// does hits all of them alike, and takes the median of the rounds.
+// measure runs the subjects in turn, A B C A B C.
 func measure(e effort, subjects []subject) []sample {
 	n := make([]int, len(subjects))
-	wall := make([][]time.Duration, len(subjects))
-	cpu := make([][]time.Duration, len(subjects))
-	server := make([][]time.Duration, len(subjects))
 	samples := make([]sample, len(subjects))
 	for i, s := range subjects {
 		n[i] = repetitions(s, e.slice)
@@ -77,13 +99,10 @@ func measure(e effort, subjects []subject) []sample {
 			s.run(n[i])
 			took, used, served := time.Since(began), cpuTime()-busy, s.serverTime()-asked
 			requests := time.Duration(n[i] * len(s.workers))
-			wall[i] = append(wall[i], took/requests)
-			cpu[i] = append(cpu[i], used/requests)
-			server[i] = append(server[i], served/requests)
+			samples[i].wall = append(samples[i].wall, took/requests)
+			samples[i].cpu = append(samples[i].cpu, used/requests)
+			samples[i].server = append(samples[i].server, served/requests)
 		}
-	}
-	for i := range samples {
-		samples[i].wall, samples[i].cpu, samples[i].server = median(wall[i]), median(cpu[i]), median(server[i])
 	}
 	return samples
 }

@@ -92,7 +92,7 @@ func (sc redisScenario) run(e effort, server *redisServer) ([]redisRow, error) {
 		subjects, counts = append(subjects, sub), append(counts, count)
 	}
 	rows := make([]redisRow, len(subjects))
-	for i, m := range measure(e, subjects) {
+	for i, m := range measure(e.across(sc.workers), subjects) {
 		rows[i].sample = m
 		n := 2000/len(subjects[i].workers) + 1
 		requests := n * len(subjects[i].workers)

@@ -16,7 +16,7 @@ func reportRows(w io.Writer, name string, rows []row) {
 			calls = fmt.Sprintf("%.3g", r.storeCalls)
 		}
 		fmt.Fprintf(w, "| %s | %s | %.2f | %s | %.0f | %.0f | %s |\n",
-			r.name, micros(r.cpu), ratio(r.cpu, rows[0].cpu), micros(r.wall), r.bytes, r.allocs, calls)
+			r.name, micros(r.cpu.median()), r.cpu.of(rows[0].cpu), micros(r.wall.median()), r.bytes, r.allocs, calls)
 	}
 }
 
@@ -24,7 +24,7 @@ func reportRedis(w io.Writer, name string, rows []redisRow) {
 	fmt.Fprintf(w, "\n**%s**\n\n| contender | µs | × first | CPU µs | server CPU µs | commands | round trips | allocs |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", name)
 	for _, r := range rows {
 		fmt.Fprintf(w, "| %s | %s | %.2f | %s | %s | %.2f | %.2f | %.0f |\n",
-			r.name, micros(r.wall), ratio(r.wall, rows[0].wall), micros(r.cpu), micros(r.server), r.commands, r.trips, r.allocs)
+			r.name, micros(r.wall.median()), r.wall.of(rows[0].wall), micros(r.cpu.median()), micros(r.server.median()), r.commands, r.trips, r.allocs)
 	}
 }
 

@@ -56,7 +56,10 @@ func timeRatio(scenario, name, other string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
 		a, ok := r.row(scenario, name)
 		b, ok2 := r.row(scenario, other)
-		return ratio(a.cpu, b.cpu), ok && ok2
+		if !ok || !ok2 {
+			return 0, false
+		}
+		return a.cpu.of(b.cpu), true
 	}
 }
 
@@ -64,13 +67,16 @@ func timeRatio(scenario, name, other string) func(results) (float64, bool) {
 func bestOther(scenario, name string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
 		a, ok := r.row(scenario, name)
-		var best time.Duration
+		var best times
 		for _, x := range r.rows[scenario] {
-			if x.name != floor && !strings.HasPrefix(x.name, "Bulla") && (best == 0 || x.cpu < best) {
+			if x.name != floor && !strings.HasPrefix(x.name, "Bulla") && (best == nil || x.cpu.median() < best.median()) {
 				best = x.cpu
 			}
 		}
-		return ratio(a.cpu, best), ok && best > 0
+		if !ok || best == nil {
+			return 0, false
+		}
+		return a.cpu.of(best), true
 	}
 }
 
@@ -79,7 +85,10 @@ func gain(scenario, name string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
 		one, ok := r.row(scenario, name)
 		all, ok2 := r.row(scenario+", parallel", name)
-		return ratio(one.wall, all.wall), ok && ok2
+		if !ok || !ok2 {
+			return 0, false
+		}
+		return ratio(one.wall.median(), all.wall.median()), true
 	}
 }
 
@@ -108,7 +117,10 @@ func redisCPU(scenario, name, other string) func(results) (float64, bool) {
 	return func(r results) (float64, bool) {
 		a, ok := r.redisRow(scenario, name)
 		b, ok2 := r.redisRow(scenario, other)
-		return ratio(a.cpu, b.cpu), ok && ok2
+		if !ok || !ok2 {
+			return 0, false
+		}
+		return a.cpu.of(b.cpu), true
 	}
 }
 
@@ -117,7 +129,10 @@ func redisServerCPU(scenario, name, other string) func(results) (float64, bool) 
 	return func(r results) (float64, bool) {
 		a, ok := r.redisRow(scenario, name)
 		b, ok2 := r.redisRow(scenario, other)
-		return float64(a.server) / float64(b.server), ok && ok2
+		if !ok || !ok2 {
+			return 0, false
+		}
+		return a.server.of(b.server), true
 	}
 }
 
@@ -126,7 +141,10 @@ func redisThroughput(scenario, name, other string) func(results) (float64, bool)
 	return func(r results) (float64, bool) {
 		a, ok := r.redisRow(scenario, name)
 		b, ok2 := r.redisRow(scenario, other)
-		return ratio(b.wall, a.wall), ok && ok2
+		if !ok || !ok2 {
+			return 0, false
+		}
+		return b.wall.of(a.wall), true
 	}
 }
 
@@ -159,7 +177,10 @@ func targets() []target {
 		{"valid cookie, untouched: of the same without a cookie", 1.1, atMost, func(r results) (float64, bool) {
 			with, ok := r.row("valid cookie, untouched", memory)
 			without, ok2 := r.row("no cookie, untouched", memory)
-			return ratio(with.cpu, without.cpu), ok && ok2
+			if !ok || !ok2 {
+				return 0, false
+			}
+			return ratio(with.cpu.median(), without.cpu.median()), true
 		}},
 		{"forged cookie, signed IDs: store calls", 0, atMost, storeCallsOf("forged cookie, session in memory", memorySigned)},
 		{"forged cookie, signed IDs: of scs", 0.80, atMost, bestOther("forged cookie, session in memory", memorySigned)},
