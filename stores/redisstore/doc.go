@@ -104,6 +104,11 @@
 // as it is: only reads are sent again. TLSConfig wherever the network is not yours:
 // records are sealed, but their keys, which end sessions, and the password are not.
 //
+// A [redis.AutoPipeliner] puts the commands of requests that come together into one
+// round trip. Let it be the store's own: go-redis sends commands that it may send
+// again apart from those that it must not, as all of the store's, so that others'
+// between them split its pipelines.
+//
 // A client without ContextTimeoutEnabled is copied by its WithTimeout, which leaves
 // its hooks behind: tracing sees nothing of the store.
 //

@@ -2,7 +2,6 @@ package swap
 
 import (
 	"context"
-	"sync"
 
 	"github.com/bulla-go/bulla/sessions/internal/record"
 	"github.com/bulla-go/bulla/stores"
@@ -13,8 +12,7 @@ import (
 // asked. Two go at once, so that one page and what it loads do not wait for each other;
 // who comes then waits for the next call, together with all who come until it begins.
 type flights struct {
-	mu   sync.Mutex
-	keys map[stores.Key]flying
+	keyed[flying]
 }
 
 // flying is what is under way for one session.
@@ -37,28 +35,28 @@ const atOnce = 2
 
 // load makes the call, or shares one.
 func (f *flights) load(ctx context.Context, key stores.Key, call func() (*record.State, *record.Stub, error)) (*record.State, *record.Stub, error) {
+	l := f.lane(key)
 	for {
-		f.mu.Lock()
-		now := f.keys[key]
-		if now.calls < atOnce {
-			if f.keys == nil {
-				f.keys = make(map[stores.Key]flying)
+		l.mu.Lock()
+		now := l.find(key)
+		if now == nil || now.calls < atOnce {
+			if now == nil {
+				l.add(key, flying{calls: 1})
+			} else {
+				now.calls++
 			}
-			now.calls++
-			f.keys[key] = now
-			f.mu.Unlock()
-			defer f.landed(key)
+			l.mu.Unlock()
+			defer landed(l, key)
 			return call()
 		}
 		fl, leads := now.next, now.next == nil
 		if leads {
 			fl = &flight{begin: make(chan struct{}), done: make(chan struct{})}
 			now.next = fl
-			f.keys[key] = now
 		}
-		f.mu.Unlock()
+		l.mu.Unlock()
 		if leads {
-			return f.lead(ctx, key, fl, call)
+			return lead(ctx, l, key, fl, call)
 		}
 		select {
 		case <-fl.done:
@@ -77,23 +75,22 @@ func (f *flights) load(ctx context.Context, key stores.Key, call func() (*record
 }
 
 // lead makes the call of a flight when its time has come.
-func (f *flights) lead(ctx context.Context, key stores.Key, fl *flight, call func() (*record.State, *record.Stub, error)) (*record.State, *record.Stub, error) {
+func lead(ctx context.Context, l *lane[flying], key stores.Key, fl *flight, call func() (*record.State, *record.Stub, error)) (*record.State, *record.Stub, error) {
 	fl.void = true // until there is an answer
 	defer close(fl.done)
 	select {
 	case <-fl.begin:
 	case <-ctx.Done():
-		f.mu.Lock()
-		now := f.keys[key]
-		if now.next == fl {
+		l.mu.Lock()
+		now := l.find(key)
+		if now != nil && now.next == fl {
 			now.next = nil
-			f.keys[key] = now
-			f.mu.Unlock()
+			l.mu.Unlock()
 			return nil, nil, ctx.Err()
 		}
-		f.mu.Unlock() // it has begun
+		l.mu.Unlock() // it has begun
 	}
-	defer f.landed(key)
+	defer landed(l, key)
 	st, stub, err := call()
 	if err == nil || ctx.Err() == nil {
 		if fl.stub, fl.err, fl.void = stub, err, false; st != nil {
@@ -105,19 +102,17 @@ func (f *flights) lead(ctx context.Context, key stores.Key, fl *flight, call fun
 }
 
 // landed ends a call, and begins the next one if somebody waits.
-func (f *flights) landed(key stores.Key) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := f.keys[key]
+func landed(l *lane[flying], key stores.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.find(key)
 	switch {
 	case now.next != nil:
 		close(now.next.begin)
 		now.next = nil
 	case now.calls == 1:
-		delete(f.keys, key)
-		return
+		l.remove(key)
 	default:
 		now.calls--
 	}
-	f.keys[key] = now
 }

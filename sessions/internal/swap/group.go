@@ -80,7 +80,7 @@ func (t turn) take(base *record.State) (taken []*waiter) {
 	}
 	t.lane.mu.Lock()
 	defer t.lane.mu.Unlock()
-	waiting := t.lane.turns[t.key]
+	waiting := t.lane.find(t.key)
 	for w := waiting.first; w != nil; w = w.next {
 		if !w.gone {
 			p := w.part
@@ -94,7 +94,6 @@ func (t turn) take(base *record.State) (taken []*waiter) {
 			waiting.last = nil
 		}
 	}
-	t.lane.turns[t.key] = waiting
 	return taken
 }
 
@@ -103,7 +102,7 @@ func (t turn) take(base *record.State) (taken []*waiter) {
 func (t turn) giveBack(taken []*waiter) {
 	t.lane.mu.Lock()
 	defer t.lane.mu.Unlock()
-	waiting := t.lane.turns[t.key]
+	waiting := t.lane.find(t.key)
 	for _, w := range slices.Backward(taken) {
 		if w.part.late {
 			w.part.done <- outcome{err: context.DeadlineExceeded}
@@ -115,7 +114,6 @@ func (t turn) giveBack(taken []*waiter) {
 		}
 		waiting.first = w
 	}
-	t.lane.turns[t.key] = waiting
 }
 
 // errAlone: nothing was written, and who has the turn must try without the others.

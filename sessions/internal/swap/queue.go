@@ -2,7 +2,6 @@ package swap
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/bulla-go/bulla/sessions/internal/record"
@@ -14,13 +13,7 @@ import (
 // that change a session at once each finds what the one before it has written:
 // that costs n saves, where compare-and-swap alone costs n conflicts for each.
 type queue struct {
-	lanes [16]lane
-}
-
-// lane is a part of the queue with its own lock.
-type lane struct {
-	mu    sync.Mutex
-	turns map[stores.Key]line // of those who have the turn
+	keyed[line] // of those who have the turn
 }
 
 // line is who waits behind the one that has the turn.
@@ -35,7 +28,7 @@ type waiter struct {
 
 // turn is the right to write one session's record.
 type turn struct {
-	lane *lane
+	lane *lane[line]
 	key  stores.Key
 }
 
@@ -49,16 +42,12 @@ func (q *queue) enter(ctx context.Context, key stores.Key, limit time.Duration) 
 // join is enter for who would write what change makes of base. Where another has
 // written it along, there is an outcome, and no turn.
 func (q *queue) join(ctx context.Context, key stores.Key, limit time.Duration, base *record.State, change Change) (t turn, handed *record.State, out *outcome, err error) {
-	hash := key.Hash()
-	l := &q.lanes[hash[1]%byte(len(q.lanes))]
+	l := q.lane(key)
 	t = turn{l, key}
 	l.mu.Lock()
-	waiting, busy := l.turns[key]
-	if !busy {
-		if l.turns == nil {
-			l.turns = make(map[stores.Key]line)
-		}
-		l.turns[key] = line{}
+	waiting := l.find(key)
+	if waiting == nil {
+		l.add(key, line{})
 		l.mu.Unlock()
 		return t, nil, nil, nil
 	}
@@ -74,7 +63,6 @@ func (q *queue) join(ctx context.Context, key stores.Key, limit time.Duration, b
 		waiting.last.next = w
 	}
 	waiting.last = w
-	l.turns[key] = waiting
 	l.mu.Unlock()
 
 	wait, cancel := context.WithTimeout(ctx, limit)
@@ -117,16 +105,15 @@ func (q *queue) join(ctx context.Context, key stores.Key, limit time.Duration, b
 func (t turn) leave(written *record.State) {
 	t.lane.mu.Lock()
 	defer t.lane.mu.Unlock()
-	waiting := t.lane.turns[t.key]
+	waiting := t.lane.find(t.key)
 	for w := waiting.first; w != nil; w = w.next {
 		if !w.gone {
-			t.lane.turns[t.key] = line{w.next, waiting.last}
-			if w.next == nil {
-				t.lane.turns[t.key] = line{}
+			if waiting.first = w.next; w.next == nil {
+				waiting.last = nil
 			}
 			w.turn <- written
 			return
 		}
 	}
-	delete(t.lane.turns, t.key)
+	t.lane.remove(t.key)
 }

@@ -26,7 +26,7 @@ func enter(t *testing.T, q *queue, key stores.Key) (turn, *record.State) {
 // empty checks that the queue keeps nothing of keys that nobody waits for.
 func (q *queue) empty() bool {
 	for i := range q.lanes {
-		if len(q.lanes[i].turns) > 0 {
+		if len(q.lanes[i].entries) > 0 {
 			return false
 		}
 	}
