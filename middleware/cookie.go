@@ -133,7 +133,7 @@ func (c cookie) sent(r *http.Request, values []string) []string {
 			}
 			// A header has room for tens of thousands, and each is compared
 			// with all before it.
-			if values = append(values, value); len(values) == cap(values) {
+			if values = append(values, value); len(values) > sessions.MaxValues {
 				return values
 			}
 		}

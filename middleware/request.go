@@ -28,8 +28,8 @@ type request struct {
 
 	answering atomic.Bool // the error handler runs
 
-	line string                         // the Set-Cookie line that this request has added
-	sent [sessions.MaxValues + 1]string // where the cookie's values lie
+	line string    // the Set-Cookie line that this request has added
+	sent [1]string // where the cookie's value lies; there is hardly ever another
 }
 
 // Format keeps fmt from printing a cookie.

@@ -48,8 +48,8 @@ type job struct {
 	log    oplog.Log
 	ended  []ending
 	began  time.Time
-	lives  int
-	drops  int
+	lives  uint32
+	drops  uint32
 	peeks  bool
 }
 
