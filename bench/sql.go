@@ -133,7 +133,7 @@ func sqlTable(w io.Writer, e effort, wanted *regexp.Regexp, r results, million i
 			if !wanted.MatchString(sc.name) {
 				continue
 			}
-			if r.rows[sc.name], err = sc.run(e); err != nil {
+			if r.rows[sc.name], err = sc.run(e.across(1)); err != nil {
 				return err
 			}
 			reportRows(w, sc.name, r.rows[sc.name])
