@@ -39,3 +39,19 @@ func TestFlightBeginsAsItsLeaderGoes(t *testing.T) {
 		require.Equal(t, flying{calls: 2}, *l.find(key))
 	}
 }
+
+func TestFlightsKeepNothing(t *testing.T) {
+	var f flights
+	for b := range byte(3) {
+		_, _, err := f.load(t.Context(), queueKey(b), func() (*record.State, *record.Stub, error) {
+			_, _, err := f.load(t.Context(), queueKey(b), func() (*record.State, *record.Stub, error) {
+				return nil, nil, stores.ErrNotFound
+			})
+			return nil, nil, err
+		})
+		require.ErrorIs(t, err, stores.ErrNotFound)
+	}
+	for i := range f.lanes {
+		require.Empty(t, f.lanes[i].entries)
+	}
+}
