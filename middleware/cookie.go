@@ -119,8 +119,8 @@ func prefixes(name string) (secure, host, httpOnly bool) {
 	return host || httpOnly || has("__Secure-"), host, httpOnly
 }
 
-// sent appends the values of our cookie in r to values, each once, until it is
-// full. Browsers send several when a sibling subdomain, or the same host under
+// sent appends the values of our cookie in r to values, each once, and stops at one
+// more than are looked at. Browsers send several when a sibling subdomain, or the same host under
 // another path, has set the name too.
 func (c cookie) sent(r *http.Request, values []string) []string {
 	for _, line := range r.Header["Cookie"] {

@@ -121,6 +121,12 @@ func TestPipelineOfLoadsAndSaves(t *testing.T) {
 	}
 	running.Wait()
 	require.LessOrEqual(t, proxy.RoundTrips()-before, int64(n/2), "round trips")
+
+	// That there is nothing is an answer, and asked for once.
+	before = proxy.RoundTrips()
+	_, err = store.Load(t.Context(), newKey(), stores.MayBeStale)
+	require.ErrorIs(t, err, stores.ErrNotFound)
+	require.EqualValues(t, 1, proxy.RoundTrips()-before)
 }
 
 // A touch sends no data.
